@@ -1,1 +1,35 @@
-//! Placeholder.
+//! Every word that two programs of Ropeway must agree on: the API types with their rules, the names derived from them,
+//! the worker's configuration and what workers report. Nothing in here reads, writes or waits.
+//!
+//! ```text
+//!   integration.rs  destination.rs          what users apply
+//!     source.rs mapping.rs delivery.rs provider.rs auth.rs secret_ref.rs template.rs
+//!   status.rs  condition.rs  counters.rs    what comes back
+//!   names.rs  worker_config.rs  report.rs   what operator and workers say to each other
+//!   definition.rs                           the CRDs as they are installed
+//! ```
+
+pub mod auth;
+pub mod condition;
+pub mod counters;
+pub mod definition;
+pub mod delivery;
+pub mod destination;
+pub mod duration;
+pub mod integration;
+pub mod mapping;
+pub mod names;
+pub mod provider;
+pub mod report;
+pub mod secret_ref;
+pub mod source;
+pub mod status;
+pub mod template;
+pub mod trim;
+pub mod worker_config;
+
+pub use destination::{Destination, DestinationSpec};
+pub use integration::{Integration, IntegrationSpec};
+
+/// The API group of all kinds.
+pub const GROUP: &str = "ropeway.dev";

@@ -1,0 +1,101 @@
+//! How a Destination proves who we are.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::secret_ref::{SecretKeyRef, SecretNameRef, SecretValue, Value};
+
+/// The credentials of a Destination: exactly one kind.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("[has(self.bearer), has(self.basic), has(self.apiKey)].filter(given, given).size() == 1").message("give exactly one of bearer, basic and apiKey"))]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// A token in `Authorization: Bearer …` (RFC 6750).
+    pub bearer: Option<BearerAuth>,
+    /// User name and password in `Authorization: Basic …` (RFC 7617).
+    pub basic: Option<BasicAuth>,
+    /// A key in a header, a query parameter or a field of the JSON body.
+    pub api_key: Option<ApiKeyAuth>,
+}
+
+/// A bearer token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BearerAuth {
+    /// The token, without the word `Bearer`.
+    pub token: SecretValue,
+}
+
+/// User name and password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BasicAuth {
+    /// The user name. Some vendors take a key here and an empty password.
+    pub username: Value,
+    /// The password. Leave it out where the vendor takes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretValue>,
+}
+
+/// An API key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeyAuth {
+    /// Where the key is put.
+    #[serde(rename = "in")]
+    pub place: ApiKeyPlace,
+    /// Name of the header, the query parameter or the top-level field of the body.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[-_.a-zA-Z0-9]+$"))]
+    pub name: String,
+    /// The key.
+    pub value: SecretValue,
+}
+
+/// Where an API key is put in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ApiKeyPlace {
+    /// A header.
+    Header,
+    /// A query parameter. It is hidden wherever the URL is shown.
+    Query,
+    /// A top-level field of a JSON object body.
+    Body,
+}
+
+impl Auth {
+    /// Every Secret key that these credentials need.
+    pub fn secret_keys(&self) -> Vec<&SecretKeyRef> {
+        let Self { bearer, basic, api_key } = self;
+        let mut keys: Vec<&SecretKeyRef> = Vec::new();
+        keys.extend(bearer.iter().map(|bearer| bearer.token.key()));
+        if let Some(basic) = basic {
+            keys.extend(basic.username.key());
+            keys.extend(basic.password.iter().map(SecretValue::key));
+        }
+        keys.extend(api_key.iter().map(|api_key| api_key.value.key()));
+        keys
+    }
+}
+
+/// Certificates beyond the public ones.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// A key of a Secret with PEM certificates of authorities that are trusted in addition to the public ones.
+    pub ca_ref: Option<SecretKeyRef>,
+    /// A Secret of type `kubernetes.io/tls` (`tls.crt`, `tls.key`) with the certificate that we present.
+    pub client_certificate_ref: Option<SecretNameRef>,
+}
+
+impl Tls {
+    /// Every Secret key that these certificates need.
+    pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
+        let certificate = self.client_certificate_ref.iter().flat_map(|secret| {
+            ["tls.crt", "tls.key"].map(|key| SecretKeyRef { name: secret.name.clone(), key: key.into() })
+        });
+        self.ca_ref.iter().cloned().chain(certificate).collect()
+    }
+}

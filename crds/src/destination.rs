@@ -1,0 +1,66 @@
+//! The kind `Destination`: one account at one SaaS.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    auth::{Auth, Tls},
+    delivery::Delivery,
+    provider::Provider,
+    secret_ref::SecretKeyRef,
+    status::DestinationStatus,
+};
+
+/// One account at one SaaS: address, credentials, limits.
+#[serde_with::skip_serializing_none]
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "ropeway.dev",
+    version = "v1alpha1",
+    kind = "Destination",
+    plural = "destinations",
+    shortname = "dest",
+    category = "ropeway",
+    namespaced,
+    status = "DestinationStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "A Destination is one account at one SaaS: its address, credentials and limits.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Healthy", type_ = "string", json_path = ".status.conditions[?(@.type=='Healthy')].status"),
+    printcolumn(name = "Provider", type_ = "string", json_path = ".status.provider"),
+    printcolumn(name = "Used-By", type_ = "integer", json_path = ".status.usedBy"),
+    printcolumn(name = "DLQ", type_ = "integer", json_path = ".status.delivery.deadLetters"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationSpec {
+    /// What the Destination speaks.
+    pub provider: Provider,
+    /// How we prove who we are. Leave it out where the address is open.
+    pub auth: Option<Auth>,
+    /// Certificates beyond the public ones.
+    pub tls: Option<Tls>,
+    /// Deadline, retries and the meaning of answers; an Integration may override them.
+    pub delivery: Option<Delivery>,
+}
+
+impl DestinationSpec {
+    /// Every Secret key that deliveries to this Destination need, without repeats.
+    pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
+        let Self { provider, auth, tls, delivery: _ } = self;
+        let mut keys: Vec<SecretKeyRef> = Vec::new();
+        keys.extend(provider.http.iter().flat_map(|http| http.secret_keys()).cloned());
+        keys.extend(auth.iter().flat_map(Auth::secret_keys).cloned());
+        keys.extend(tls.iter().flat_map(Tls::secret_keys));
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+}

@@ -1,0 +1,188 @@
+//! The kind `Integration`: where events come from, how they are mapped, where they go.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    delivery::Delivery,
+    duration::{ByteSize, Duration},
+    mapping::{Dedup, Expression, Mapping, MappingTest},
+    source::{EventAttributes, Source},
+    status::IntegrationStatus,
+    template::Template,
+};
+
+/// Where events come from, how they are mapped and where they go.
+#[serde_with::skip_serializing_none]
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "ropeway.dev",
+    version = "v1alpha1",
+    kind = "Integration",
+    plural = "integrations",
+    shortname = "intg",
+    category = "ropeway",
+    namespaced,
+    status = "IntegrationStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "An Integration says where events come from, how they are mapped and where they go.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Healthy", type_ = "string", json_path = ".status.conditions[?(@.type=='Healthy')].status"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Pattern", type_ = "string", json_path = ".status.pattern"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.delivery.failed"),
+    printcolumn(name = "Pending", type_ = "integer", json_path = ".status.delivery.pending"),
+    printcolumn(name = "DLQ", type_ = "integer", json_path = ".status.deadLetters.messages"),
+    printcolumn(name = "Last-Success", type_ = "date", json_path = ".status.delivery.lastSuccessTime"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Delivered", type_ = "integer", json_path = ".status.delivery.delivered", priority = 1),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", priority = 1),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        priority = 1
+    )
+)]
+#[x_kube(validation = Rule::new("has(self.source.webhook) == has(oldSelf.source.webhook)").message("the kind of source can't be changed; make a new Integration"))]
+#[x_kube(validation = Rule::new("!has(self.tests) || self.tests.all(test, test.expect.all(expected, self.destinations.exists(destination, destination.name == expected.destination)))").message("a test expects something of a destination that spec.destinations does not have"))]
+#[serde(rename_all = "camelCase")]
+pub struct IntegrationSpec {
+    /// Running, Paused (goes on receiving, sends nothing) or Stopped (receives nothing either). Default Running.
+    pub state: Option<State>,
+    /// Where events come from.
+    pub source: Source,
+    /// CloudEvents attributes of events that carry none.
+    pub event: Option<EventAttributes>,
+    /// Drops repeats of an event where a lane takes it.
+    #[x_kube(validation = Rule::new("duration(self.window) >= duration('1s') && duration(self.window) <= duration('720h')").message("window must be at least 1s and at most 720h"))]
+    pub dedup: Option<Dedup>,
+    /// Brings events into one shape, once for all destinations. A result of `null` or an `abort` is an error.
+    pub normalize: Option<Mapping>,
+    /// Where events go. Each destination has a lane of its own: none waits for another.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub destinations: Vec<IntegrationDestination>,
+    /// Tests of the mappings, run when the Integration is applied and by `ropeway test`. While one fails, the last good
+    /// mappings stay in use.
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub tests: Option<Vec<MappingTest>>,
+    /// What happens to events that could not be delivered.
+    pub dead_letter: Option<DeadLetter>,
+    /// How many workers there are. Default 1.
+    #[schemars(range(min = 0, max = 64))]
+    pub replicas: Option<i32>,
+    /// How the events stream is kept. Only for a source that has one.
+    pub storage: Option<Storage>,
+    /// What becomes of events when the Integration is deleted. Default Drain.
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// What may be said about the worker pods.
+    pub template: Option<Template>,
+}
+
+/// Whether events are received and sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum State {
+    /// Receives and sends.
+    #[default]
+    Running,
+    /// Receives, sends nothing.
+    Paused,
+    /// Receives nothing and sends nothing.
+    Stopped,
+}
+
+/// One destination of an Integration.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IntegrationDestination {
+    /// Name of the destination within this Integration: a DNS label. Renaming is removing and adding.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Name of a Destination in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub r#ref: String,
+    /// Where the lane of a destination begins that was added later: with new events, or with all that the stream still
+    /// holds. Default New.
+    pub start_at: Option<LaneStart>,
+    /// A boolean VRL expression over the normalised event. Events for which it is false are not sent here.
+    #[schemars(length(min = 1, max = 4096))]
+    pub filter: Option<Expression>,
+    /// Turns the normalised event into the record that the provider takes. Without it the event is the record.
+    pub transform: Option<Mapping>,
+    /// Overrides of the Destination's delivery.
+    pub delivery: Option<Delivery>,
+}
+
+/// Where the lane of a destination begins that was added later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LaneStart {
+    /// With events that arrive from now on.
+    #[default]
+    New,
+    /// With the oldest event that the stream still holds.
+    Held,
+}
+
+/// What happens to events that could not be delivered.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetter {
+    /// How long a dead letter is kept. Whole seconds, at least 1m. Default 720h.
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1m')").message("retention must be at least 1m"))]
+    pub retention: Option<Duration>,
+}
+
+/// How the events stream is kept.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Storage {
+    /// Room for events that are not settled yet. Full means that senders get a 503; nothing is dropped. JetStream
+    /// reserves it. Default 128Mi.
+    pub max_bytes: Option<ByteSize>,
+    /// Copies of each event in the NATS cluster. Default 1.
+    #[schemars(range(min = 1, max = 5))]
+    pub replicas: Option<i32>,
+    /// How long settled events are kept. Default 0s: they go as soon as every lane has settled them.
+    pub retain: Option<Duration>,
+}
+
+/// What becomes of events when the Integration is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// Delivers what is there, for at most ten minutes; what is left then becomes dead letters, which outlive the Integration.
+    #[default]
+    Drain,
+    /// Stops the workers and keeps streams and consumers as they are.
+    Retain,
+    /// Removes everything: events, parked retries, dead letters, counts.
+    Delete,
+}
+
+impl IntegrationSpec {
+    /// The wished state.
+    pub fn state(&self) -> State {
+        self.state.unwrap_or_default()
+    }
+
+    /// The number of workers.
+    pub fn replicas(&self) -> i32 {
+        self.replicas.unwrap_or(1)
+    }
+
+    /// What the column PATTERN shows.
+    pub fn pattern(&self) -> &'static str {
+        if self.source.webhook.is_some() { "Webhook" } else { "Stream" }
+    }
+}

@@ -1,0 +1,81 @@
+//! References to Secrets and ConfigMaps. Everything referenced is in the object's own namespace.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One key of one Secret.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret, in the namespace of this object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key within the Secret's data.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// Where a secret value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretSource {
+    /// A key of a Secret in the namespace of this object. It is mounted into the worker and read again when it changes.
+    pub secret_key_ref: SecretKeyRef,
+}
+
+/// A value that is secret and therefore never written in the object itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretValue {
+    /// Where the value comes from.
+    pub value_from: SecretSource,
+}
+
+impl SecretValue {
+    /// The Secret key behind this value.
+    pub fn key(&self) -> &SecretKeyRef {
+        &self.value_from.secret_key_ref
+    }
+}
+
+/// A value that may be written in the object or come from a Secret.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.value) != has(self.valueFrom)").message("give exactly one of value and valueFrom"))]
+#[serde(rename_all = "camelCase")]
+pub struct Value {
+    /// The value itself. Only for what is not secret.
+    #[schemars(length(max = 1024))]
+    pub value: Option<String>,
+    /// Where the value comes from.
+    pub value_from: Option<SecretSource>,
+}
+
+impl Value {
+    /// The Secret key behind this value, if it comes from one.
+    pub fn key(&self) -> Option<&SecretKeyRef> {
+        self.value_from.as_ref().map(|source| &source.secret_key_ref)
+    }
+}
+
+/// One key of one ConfigMap.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKeyRef {
+    /// Name of the ConfigMap, in the namespace of this object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key within the ConfigMap's data.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// One Secret as a whole, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretNameRef {
+    /// Name of the Secret, in the namespace of this object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
