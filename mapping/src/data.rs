@@ -152,7 +152,7 @@ fn quote_large_integers(json: &[u8]) -> Cow<'_, [u8]> {
             _ => at + 1,
         };
         let token = &json[at..end];
-        if is_large_integer(token) {
+        if is_large_integer(token) && !is_key(json, end) {
             out.push(b'"');
             out.extend_from_slice(token);
             out.push(b'"');
@@ -204,6 +204,12 @@ fn is_large_integer(token: &[u8]) -> bool {
         && digits[0] != b'0'
         && digits.iter().all(u8::is_ascii_digit)
         && std::str::from_utf8(token).is_ok_and(|text| text.parse::<i64>().is_err())
+}
+
+/// A number in the place of a key is a fault, which quotes would hide.
+fn is_key(json: &[u8], end: usize) -> bool {
+    let mut after = json[end..].iter().skip_while(|b| b.is_ascii_whitespace());
+    after.next() == Some(&b':')
 }
 
 #[cfg(test)]

@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 use vrl::diagnostic::{Diagnostic as EngineDiagnostic, DiagnosticList, Formatter, Label, Span};
 
 use crate::diagnostic::remedy::remedy;
+use crate::syntax;
 
 mod remedy;
+
+const UNDEFINED_VARIABLE: &str = "E701";
 
 /// The source is not an acceptable expression for its purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -80,12 +83,19 @@ impl CompileError {
         let mut diagnostics: Vec<(usize, Diagnostic)> = list
             .into_iter()
             .filter(EngineDiagnostic::is_problem)
-            .map(|diagnostic| {
+            .map(|mut diagnostic| {
+                without_number_marks(&mut diagnostic);
                 let fix = remedy(source, &diagnostic);
                 (start(&diagnostic), describe(source, diagnostic, fix))
             })
             .collect();
+        // Variables whose assignment is at fault are unknown further on; that is not a fault of its own.
+        let follow_up = |d: &Diagnostic| d.code == UNDEFINED_VARIABLE;
+        if !diagnostics.iter().all(|(_, d)| follow_up(d)) {
+            diagnostics.retain(|(_, d)| !follow_up(d));
+        }
         diagnostics.sort_by_key(|(start, _)| *start);
+        diagnostics.dedup();
         Self {
             diagnostics: diagnostics.into_iter().map(|(_, d)| d).collect(),
         }
@@ -130,6 +140,17 @@ pub(crate) fn position(source: &str, offset: usize) -> (usize, usize) {
     (line, before[line_start..].chars().count() + 1)
 }
 
+/// The compiler shows expressions as it sees them, with what the syntax check added.
+fn without_number_marks(diagnostic: &mut EngineDiagnostic) {
+    for label in &mut diagnostic.labels {
+        label.message = label.message.replace(syntax::NUMBER_MARK, "");
+    }
+}
+
+fn is_syntax(code: usize) -> bool {
+    (200..300).contains(&code)
+}
+
 fn start(diagnostic: &EngineDiagnostic) -> usize {
     span(diagnostic).map_or(0, Span::start)
 }
@@ -144,7 +165,19 @@ fn span(diagnostic: &EngineDiagnostic) -> Option<Span> {
 fn describe(source: &str, engine: EngineDiagnostic, remedy: Option<String>) -> Diagnostic {
     let (line, column) = position(source, start(&engine));
     let code = format!("E{:03}", engine.code);
-    let message = one_line(&engine.message);
+    let mut message = one_line(&engine.message);
+    if let Some(inner) = message.strip_prefix("function compilation error: error[") {
+        // The function's own words, without the number in front of them.
+        message = inner
+            .split_once("] ")
+            .map_or(inner, |(_, text)| text)
+            .to_owned();
+    }
+    if is_syntax(engine.code)
+        && let Some(label) = engine.labels().iter().find(|label| label.primary)
+    {
+        message = format!("{message}: {}", one_line(&label.message));
+    }
     let mut rendered = render(source, engine);
     if let Some(remedy) = &remedy {
         rendered.push_str("\n  = fix: ");

@@ -6,18 +6,20 @@
 use vrl::diagnostic::Span;
 
 use crate::diagnostic::position;
+use crate::functions::GROWTH;
 
 /// Longest text of a run error, in characters.
 pub(crate) const MAX_CHARACTERS: usize = 256;
 
 /// Engine messages that name types and syntax only. All others may quote the value they failed on.
-const SAFE_BEGINNINGS: [&str; 7] = [
+const SAFE_BEGINNINGS: [&str; 8] = [
     "expected ",
     "unable to parse json",
     "could not parse integer",
     "can't ",
     "unable to coerce",
-    "the text would grow",
+    "`*` and `-` need",
+    GROWTH,
     "assertion failed",
 ];
 
@@ -36,6 +38,10 @@ pub(crate) fn failed(source: &str, engine: &str) -> String {
     let (mut place, mut rest) = (None, engine);
     while let Some(call) = FunctionCall::parse(rest) {
         (place, rest) = (Some((call.name, call.start)), call.message);
+    }
+    if rest.starts_with("can't subtract") {
+        // `*` is checked by a subtraction, which the user did not write.
+        rest = "`*` and `-` need numbers on both sides";
     }
     let Some((name, start)) = place else {
         return bounded(&harmless(rest).unwrap_or_else(|| "the expression failed".to_owned()));

@@ -11,7 +11,7 @@ use vrl::compiler::state::ExternalEnv;
 use vrl::compiler::state::{LocalEnv, TypeState};
 use vrl::compiler::{CompileConfig, Compiler};
 use vrl::diagnostic::{DiagnosticList, Span};
-use vrl::parser::ast::{self, Assignment, AssignmentTarget, Expr, RootExpr};
+use vrl::parser::ast;
 use vrl::path::OwnedTargetPath;
 use vrl::value::Kind;
 use vrl::value::kind::{Collection, Field};
@@ -20,6 +20,8 @@ use crate::context::metadata_kind;
 use crate::diagnostic::{CompileError, Fault};
 use crate::functions;
 use crate::syntax;
+
+mod result;
 
 /// Version of the language engine, as it is shown in a status.
 pub const ENGINE: &str = "vrl 0.38.0";
@@ -149,9 +151,9 @@ fn compile_here(source: &str, purpose: Purpose) -> Result<Compiled, CompileError
     let tree = syntax::admit(parsed).map_err(fault)?;
     let engine =
         compile_tree(tree.clone(), purpose, functions::allowed(purpose)).map_err(engine_error)?;
-    check_result(&engine, &tree, purpose).map_err(fault)?;
+    result::check(source, &engine, &tree, purpose).map_err(fault)?;
     // Compiled twice so that messages never show the size checks that the user did not write.
-    let engine = match syntax::bound(tree) {
+    let engine = match syntax::bound(tree).map_err(fault)? {
         None => engine,
         Some(tree) => compile_tree(tree, purpose, functions::allowed_and_internal(purpose))
             .map_err(engine_error)?,
@@ -178,93 +180,6 @@ fn compile_tree(
         config.set_read_only_path(OwnedTargetPath::event_root(), true);
     }
     Compiler::compile(functions, tree, &state, config).map(|result| result.program)
-}
-
-/// The type of the last expression and of every `return` must be what the purpose needs.
-fn check_result(
-    engine: &vrl::compiler::Program,
-    tree: &ast::Program,
-    purpose: Purpose,
-) -> Result<(), Fault> {
-    let Some(last) = last_expression(tree) else {
-        return Err(unfit(
-            Span::default(),
-            "the expression is empty",
-            remedy_for(purpose),
-        ));
-    };
-    let span = last.span();
-    let result = engine.final_type_info().result;
-    let kind = result.kind().union(result.returns().clone());
-    if kind.is_never() {
-        let message = "the expression always aborts and has no result";
-        return Err(unfit(span, message, "put the `abort` under a condition"));
-    }
-    let (fits, expected) = match purpose {
-        Purpose::Filter | Purpose::Outcome => (kind.is_boolean(), "boolean"),
-        Purpose::Key => (kind.is_bytes(), "string"),
-        Purpose::Normalize => (kind.is_object(), "object"),
-        Purpose::Transform => (!kind.is_null() && !kind.is_undefined(), "value"),
-    };
-    if !fits {
-        let message = format!("the result must be exactly {expected}, but is {kind}");
-        return Err(unfit(span, &message, remedy_for(purpose)));
-    }
-    if purpose.may_change_data() && assigns_a_part(last) {
-        let message = "the result would be the value just assigned, not the whole";
-        return Err(unfit(span, message, "add a last line with `.`"));
-    }
-    Ok(())
-}
-
-fn last_expression(tree: &ast::Program) -> Option<&ast::Node<Expr>> {
-    tree.iter().rev().find_map(|root| match root.inner() {
-        RootExpr::Expr(expr) => Some(expr),
-        RootExpr::Error(_) => None,
-    })
-}
-
-/// `.a = 1` as the last line is nearly always meant to hand on the event.
-fn assigns_a_part(expr: &ast::Node<Expr>) -> bool {
-    let Expr::Assignment(assignment) = expr.inner() else {
-        return false;
-    };
-    let whole = |target: &AssignmentTarget| match target {
-        AssignmentTarget::External(None) => true,
-        AssignmentTarget::External(Some(path)) => path.path.is_root(),
-        AssignmentTarget::Query(query) => query.path.is_root(),
-        AssignmentTarget::Internal(_, path) => path.is_none(),
-        AssignmentTarget::Noop => false,
-    };
-    match assignment.inner() {
-        Assignment::Single { target, .. } => !whole(target),
-        Assignment::Infallible { .. } => true,
-    }
-}
-
-fn remedy_for(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Filter | Purpose::Outcome => {
-            "compare, for example `.field == \"value\"`, or use `bool!(.field)`; give every `if` an `else`"
-        }
-        Purpose::Key => {
-            "use `string!(.field)` to fail events without it, or `to_string(.field) ?? \"default\"`"
-        }
-        Purpose::Normalize => {
-            "end with `.` or with an object like `{\"id\": .id}`; give every `if` an `else`"
-        }
-        Purpose::Transform => "end with `.` or with an object like `{\"id\": .id}`",
-    }
-}
-
-fn unfit(span: Span, message: &str, remedy: &str) -> Fault {
-    Fault {
-        code: 1010,
-        span,
-        message: message.to_owned(),
-        label: "this is the result".into(),
-        remedy: remedy.to_owned(),
-    }
 }
 
 fn too_long(source: &str) -> Fault {

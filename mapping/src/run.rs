@@ -10,15 +10,18 @@ use std::sync::LazyLock;
 
 use vrl::compiler::runtime::{Runtime, Terminate};
 use vrl::compiler::state::RuntimeState;
-use vrl::compiler::{ExpressionError, SecretTarget, Target, TimeZone};
-use vrl::path::{OwnedTargetPath, PathPrefix};
+use vrl::compiler::{ExpressionError, TimeZone};
 use vrl::value::Value;
 
 use crate::context::Context;
 use crate::data::{Data, MAX_DEPTH};
+use crate::functions::GROWTH;
 use crate::guard::{Guard, LimitKind, Limits};
 use crate::message;
 use crate::program::Program;
+use target::EventTarget;
+
+mod target;
 
 /// Never the zone of the machine it happens to run on.
 static TIME_ZONE: LazyLock<TimeZone> =
@@ -126,17 +129,24 @@ fn run(program: &Program, input: Input<'_>, limits: &Limits) -> Result<Value, Ru
     if let Some(limit) = guard.finish() {
         return Err(RunError::Limit(limit));
     }
-    result.map_err(|reason| RunError::Failed {
-        message: match reason {
-            Terminate::Abort(ExpressionError::Abort { span, message }) => {
-                message::aborted(program.source(), span, message.as_deref())
+    result.map_err(|reason| failure(program.source(), reason))
+}
+
+fn failure(source: &str, reason: Terminate) -> RunError {
+    let message = match reason {
+        Terminate::Abort(ExpressionError::Abort { span, message }) => {
+            message::aborted(source, span, message.as_deref())
+        }
+        Terminate::Interrupted => "the run was interrupted".to_owned(),
+        Terminate::Abort(error) | Terminate::Error(error) => {
+            let text = error.to_string();
+            if text.contains(GROWTH) {
+                return RunError::Limit(LimitKind::Memory);
             }
-            Terminate::Interrupted => "the run was interrupted".to_owned(),
-            Terminate::Abort(error) | Terminate::Error(error) => {
-                message::failed(program.source(), &error.to_string())
-            }
-        },
-    })
+            message::failed(source, &text)
+        }
+    };
+    RunError::Failed { message }
 }
 
 fn wrong_type(value: &Value, expected: &str) -> RunError {
@@ -190,65 +200,6 @@ fn spend(value: &Value, budget: &mut usize, depth: usize) -> Result<(), RunError
             Ok(())
         }
     }
-}
-
-/// The event under a running expression: copied only when it is written to.
-#[derive(Debug)]
-struct EventTarget<'a> {
-    data: Cow<'a, Value>,
-    metadata: &'a Value,
-}
-
-/// The compiler refuses such writes; this is for what it might overlook.
-const READ_ONLY: &str = "metadata is read-only";
-
-impl Target for EventTarget<'_> {
-    fn target_insert(&mut self, path: &OwnedTargetPath, value: Value) -> Result<(), String> {
-        match path.prefix {
-            PathPrefix::Metadata => return Err(READ_ONLY.to_owned()),
-            PathPrefix::Event if path.path.is_root() => self.data = Cow::Owned(value),
-            PathPrefix::Event => {
-                self.data.to_mut().insert(&path.path, value);
-            }
-        }
-        Ok(())
-    }
-
-    fn target_get(&self, path: &OwnedTargetPath) -> Result<Option<&Value>, String> {
-        Ok(match path.prefix {
-            PathPrefix::Event => self.data.get(&path.path),
-            PathPrefix::Metadata => self.metadata.get(&path.path),
-        })
-    }
-
-    fn target_get_mut(&mut self, path: &OwnedTargetPath) -> Result<Option<&mut Value>, String> {
-        match path.prefix {
-            PathPrefix::Event => Ok(self.data.to_mut().get_mut(&path.path)),
-            PathPrefix::Metadata => Err(READ_ONLY.to_owned()),
-        }
-    }
-
-    fn target_remove(
-        &mut self,
-        path: &OwnedTargetPath,
-        compact: bool,
-    ) -> Result<Option<Value>, String> {
-        match path.prefix {
-            PathPrefix::Event => Ok(self.data.to_mut().remove(&path.path, compact)),
-            PathPrefix::Metadata => Err(READ_ONLY.to_owned()),
-        }
-    }
-}
-
-/// Expressions have no secrets: no allowed function asks for one.
-impl SecretTarget for EventTarget<'_> {
-    fn get_secret(&self, _key: &str) -> Option<&str> {
-        None
-    }
-
-    fn insert_secret(&mut self, _key: &str, _value: &str) {}
-
-    fn remove_secret(&mut self, _key: &str) {}
 }
 
 #[cfg(test)]

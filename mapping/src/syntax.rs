@@ -8,26 +8,22 @@
 use vrl::diagnostic::Span;
 use vrl::parser::ast::{
     Array, Assignment, AssignmentTarget, Block, Container, Expr, FunctionArgument, FunctionCall,
-    Group, IfStatement, Literal, Node, Not, Object, Op, Opcode, Predicate, Program, Query,
-    QueryTarget, RootExpr, Unary,
+    Group, IfStatement, Node, Not, Object, Op, Opcode, Predicate, Program, Query, QueryTarget,
+    RootExpr, Unary,
 };
-use vrl::path::{OwnedSegment, OwnedValuePath};
 
 use crate::diagnostic::Fault;
 use crate::functions;
+use limits::Size;
+use numbers::number;
+
+mod limits;
+mod numbers;
+
+pub(crate) use numbers::NUMBER_MARK;
 
 /// Longest source, in bytes: 16 KiB.
 pub(crate) const MAX_SOURCE: usize = 16 << 10;
-/// Deepest nesting of expressions. The compiler overflows an 8 MiB stack at about 200.
-const MAX_DEPTH: usize = 40;
-/// Most expressions in one source.
-const MAX_NODES: usize = 2_000;
-/// Deepest nesting of closures: each level of it multiplies the work of compiling.
-const MAX_CLOSURES: usize = 2;
-/// Longest path: `.a.b.c` has three segments.
-const MAX_SEGMENTS: usize = 16;
-/// Largest index in a path, counted from either end: writing to an index fills up all below it.
-const MAX_INDEX: isize = 100;
 
 /// Refuses what is too large and ties every `*` to numbers.
 pub(crate) fn admit(program: Program) -> Result<Program, Fault> {
@@ -35,12 +31,11 @@ pub(crate) fn admit(program: Program) -> Result<Program, Fault> {
 }
 
 /// Puts a size check around the arguments of functions whose result can be a large multiple of their
-/// input ([`functions::BOUNDED`]). `None` where the program calls none of them.
-pub(crate) fn bound(program: Program) -> Option<Program> {
+/// input. `None` where the admitted program calls none of them.
+pub(crate) fn bound(program: Program) -> Result<Option<Program>, Fault> {
     let mut walk = Walk::new(Pass::Bound);
-    // Nothing is refused in this pass: the tree was admitted before.
-    let program = walk.program(program).ok()?;
-    walk.changed.then_some(program)
+    let program = walk.program(program)?;
+    Ok(walk.changed.then_some(program))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,9 +46,7 @@ enum Pass {
 
 struct Walk {
     pass: Pass,
-    nodes: usize,
-    depth: usize,
-    closures: usize,
+    size: Size,
     changed: bool,
 }
 
@@ -61,10 +54,16 @@ impl Walk {
     fn new(pass: Pass) -> Self {
         Self {
             pass,
-            nodes: 0,
-            depth: 0,
-            closures: 0,
+            size: Size::default(),
             changed: false,
+        }
+    }
+
+    /// What is generated after admission doesn't count.
+    fn check(&mut self, check: impl FnOnce(&mut Size) -> Result<(), Fault>) -> Result<(), Fault> {
+        match self.pass {
+            Pass::Admit => check(&mut self.size),
+            Pass::Bound => Ok(()),
         }
     }
 
@@ -83,15 +82,11 @@ impl Walk {
 
     fn expr(&mut self, node: Node<Expr>) -> Result<Node<Expr>, Fault> {
         let (span, expr) = node.take();
-        self.nodes += 1;
-        self.depth += 1;
-        if self.pass == Pass::Admit {
-            self.check_size(span)?;
-        }
+        self.check(|size| size.enter(span))?;
         let expr = match expr {
             Expr::Container(node) => Expr::Container(within(node, |c| self.container(c))?),
             Expr::IfStatement(node) => Expr::IfStatement(within(node, |s| self.if_statement(s))?),
-            Expr::Op(node) => Expr::Op(within(node, |op| self.op(op))?),
+            Expr::Op(node) => Expr::Op(within(node, |op| self.op(op, span))?),
             Expr::Assignment(node) => Expr::Assignment(within(node, |a| self.assignment(a))?),
             Expr::Query(node) => Expr::Query(within(node, |query| self.query(query))?),
             Expr::FunctionCall(node) => Expr::FunctionCall(within(node, |call| self.call(call))?),
@@ -105,13 +100,13 @@ impl Walk {
                 Ok(result)
             })?),
             Expr::Literal(node) => {
-                self.check_template(&node)?;
+                self.check(|size| size.literal(node.inner(), node.span()))?;
                 Expr::Literal(node)
             }
             Expr::Variable(node) => Expr::Variable(node),
             Expr::Break(node) => Expr::Break(node),
         };
-        self.depth -= 1;
+        self.check(Size::leave)?;
         Ok(Node::new(span, expr))
     }
 
@@ -162,12 +157,12 @@ impl Walk {
         })
     }
 
-    fn op(&mut self, op: Op) -> Result<Op, Fault> {
+    fn op(&mut self, op: Op, span: Span) -> Result<Op, Fault> {
         let Op(left, opcode, right) = op;
         let (mut left, mut right) = (self.boxed(left)?, self.boxed(right)?);
         if self.pass == Pass::Admit && *opcode.inner() == Opcode::Mul {
-            left = number(left)?;
-            right = number(right)?;
+            left = number(left, span)?;
+            right = number(right, span)?;
         }
         Ok(Op(left, opcode, right))
     }
@@ -197,7 +192,7 @@ impl Walk {
 
     fn query(&mut self, query: Query) -> Result<Query, Fault> {
         let Query { target, path } = query;
-        self.check_path(path.inner(), path.span())?;
+        self.check(|_| limits::path(path.inner(), path.span()))?;
         let target = within(target, |target| {
             Ok(match target {
                 QueryTarget::FunctionCall(call) => QueryTarget::FunctionCall(self.call(call)?),
@@ -218,15 +213,12 @@ impl Walk {
         }
         call.arguments = arguments;
         if let Some(closure) = call.closure {
-            self.closures += 1;
-            if self.closures > MAX_CLOSURES {
-                return Err(too_many_closures(closure.span()));
-            }
+            self.check(|size| size.enter_closure(closure.span()))?;
             call.closure = Some(within(closure, |mut closure| {
                 closure.block = self.block(closure.block)?;
                 Ok(closure)
             })?);
-            self.closures -= 1;
+            self.check(Size::leave_closure)?;
         }
         if self.pass == Pass::Bound {
             self.changed |= functions::bound_arguments(&mut call);
@@ -253,59 +245,9 @@ impl Walk {
             AssignmentTarget::Internal(_, path) => path.as_ref(),
             AssignmentTarget::External(path) => path.as_ref().map(|path| &path.path),
         };
-        path.map_or(Ok(()), |path| self.check_path(path, target.span()))
-    }
-
-    fn check_size(&self, span: Span) -> Result<(), Fault> {
-        if self.nodes > MAX_NODES {
-            return Err(Fault {
-                code: 1002,
-                span,
-                message: format!("the source has more than {MAX_NODES} expressions"),
-                label: "the limit is passed here".into(),
-                remedy: "move constant tables into the data, or split the mapping".into(),
-            });
-        }
-        if self.depth > MAX_DEPTH {
-            return Err(too_deep(span));
-        }
-        Ok(())
-    }
-
-    /// A template is compiled to a chain of additions, one level deeper for each of its parts.
-    fn check_template(&self, literal: &Node<Literal>) -> Result<(), Fault> {
-        match literal.inner() {
-            Literal::String(template) if self.depth + template.0.len() > MAX_DEPTH => {
-                Err(too_deep(literal.span()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_path(&self, path: &OwnedValuePath, span: Span) -> Result<(), Fault> {
-        if path.segments.len() > MAX_SEGMENTS {
-            return Err(Fault {
-                code: 1005,
-                span,
-                message: format!("the path has more than {MAX_SEGMENTS} segments"),
-                label: "too long".into(),
-                remedy: "put a part of the path into a variable and go on from there".into(),
-            });
-        }
-        let large = path.segments.iter().any(|segment| match segment {
-            OwnedSegment::Index(index) => index.unsigned_abs() > MAX_INDEX.unsigned_abs(),
-            OwnedSegment::Field(_) => false,
-        });
-        if large {
-            return Err(Fault {
-                code: 1006,
-                span,
-                message: format!("the path has an index beyond {MAX_INDEX}"),
-                label: "too large".into(),
-                remedy: "read large indices with `get!(value, [index])`".into(),
-            });
-        }
-        Ok(())
+        path.map_or(Ok(()), |path| {
+            self.check(|_| limits::path(path, target.span()))
+        })
     }
 }
 
@@ -313,49 +255,4 @@ impl Walk {
 fn within<T>(node: Node<T>, change: impl FnOnce(T) -> Result<T, Fault>) -> Result<Node<T>, Fault> {
     let (span, inner) = node.take();
     Ok(Node::new(span, change(inner)?))
-}
-
-/// `x` becomes `x - 0`, which is `x` for a number and an error for everything else: `*` on a string
-/// repeats it, and a large number of times would end the process in a single step.
-fn number(expr: Box<Node<Expr>>) -> Result<Box<Node<Expr>>, Fault> {
-    let span = expr.span();
-    let Expr::Literal(literal) = expr.inner() else {
-        let zero = Expr::Literal(Node::new(span, Literal::Integer(0)));
-        let op = Op(
-            expr,
-            Node::new(span, Opcode::Sub),
-            Box::new(Node::new(span, zero)),
-        );
-        return Ok(Box::new(Node::new(span, Expr::Op(Node::new(span, op)))));
-    };
-    match literal.inner() {
-        Literal::Integer(_) | Literal::Float(_) => Ok(expr),
-        _ => Err(Fault {
-            code: 1007,
-            span,
-            message: "`*` multiplies numbers only".into(),
-            label: "this is not a number".into(),
-            remedy: "convert it, for example with `to_int!(…)`; text can't be repeated".into(),
-        }),
-    }
-}
-
-fn too_deep(span: Span) -> Fault {
-    Fault {
-        code: 1003,
-        span,
-        message: format!("expressions are nested deeper than {MAX_DEPTH} levels"),
-        label: "the limit is passed here".into(),
-        remedy: "put parts of the expression into variables".into(),
-    }
-}
-
-fn too_many_closures(span: Span) -> Fault {
-    Fault {
-        code: 1004,
-        span,
-        message: format!("closures are nested deeper than {MAX_CLOSURES} levels"),
-        label: "one closure too many".into(),
-        remedy: "build an intermediate array in a variable and loop over that".into(),
-    }
 }

@@ -11,6 +11,8 @@ use crate::functions;
 /// Longest piece of source that is repeated in a remedy, in bytes.
 const MAX_QUOTATION: usize = 60;
 
+const READ_ONLY: &str = "put the value into a variable: data and metadata can't be changed here";
+
 pub(super) fn remedy(source: &str, diagnostic: &Diagnostic) -> Option<String> {
     match diagnostic.code {
         // Unhandled errors: of an expression, of an assignment, of an argument, of a predicate.
@@ -20,15 +22,30 @@ pub(super) fn remedy(source: &str, diagnostic: &Diagnostic) -> Option<String> {
         ),
         105 => undefined_function(source, diagnostic),
         110 => converted(diagnostic),
-        315 => {
-            Some("put the value into a variable: data and metadata can't be changed here".into())
-        }
+        315 => Some(READ_ONLY.into()),
+        610 if diagnostic.message.contains("read-only") => Some(READ_ONLY.into()),
         620 => Some("remove the `!`: this call can't fail".into()),
         651 => Some("remove the `??` and what follows it: the left side can't fail".into()),
         652 => Some("convert both sides with `object!(…)`".into()),
         660 => Some("convert it with `bool!(…)`".into()),
+        701 => Some(undefined_variable(source, diagnostic)),
+        code if super::is_syntax(code) => Some(syntax(diagnostic)),
         _ => hinted(diagnostic),
     }
+}
+
+fn undefined_variable(source: &str, diagnostic: &Diagnostic) -> String {
+    let text = quotation(source, diagnostic).unwrap_or("name");
+    // In a template the label covers the braces too.
+    let name = text.trim_matches(|c: char| c == '{' || c == '}' || c.is_whitespace());
+    format!("assign `{name}` before, or write `.{name}` for a field of the event")
+}
+
+/// The parser's list of what may follow helps only where it is short.
+fn syntax(diagnostic: &Diagnostic) -> String {
+    hinted(diagnostic)
+        .filter(|hint| hint.len() <= MAX_QUOTATION)
+        .unwrap_or_else(|| "complete or remove what stands at this place".to_owned())
 }
 
 fn handle_error(source: &str, diagnostic: &Diagnostic) -> String {

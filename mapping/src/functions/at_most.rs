@@ -1,12 +1,14 @@
-//! `at_most(value, limit)`: the value, or an error where it is text of more than `limit` bytes.
+//! `at_most(value, limit, text)`: the value, or an error where it is text of more than `limit` bytes,
+//! or where it is no text although `text` says it must be.
 //!
 //! Users don't see it. The second compilation puts it around arguments that would otherwise let one
-//! call grow without bounds.
+//! call grow without bounds or panic.
 
 use vrl::compiler::TypeDef;
 use vrl::compiler::prelude::{
     ArgumentList, Compiled, Context, Expression, Function, FunctionCompileContext,
-    FunctionExpression, Parameter, Resolved, TypeState, function::Example, kind,
+    FunctionExpression, Parameter, Resolved, TypeState, VrlValueConvert as _, function::Example,
+    kind,
 };
 use vrl::value::Value;
 
@@ -39,6 +41,7 @@ impl Function for AtMost {
         const PARAMETERS: &[Parameter] = &[
             Parameter::required("value", kind::ANY, "The value to hand on."),
             Parameter::required("limit", kind::INTEGER, "The most bytes."),
+            Parameter::required("text", kind::BOOLEAN, "Whether it must be text."),
         ];
         PARAMETERS
     }
@@ -55,7 +58,8 @@ impl Function for AtMost {
     ) -> Compiled {
         let value = arguments.required("value");
         let limit = arguments.required("limit");
-        Ok(Call { value, limit }.as_expr())
+        let text = arguments.required("text");
+        Ok(Call { value, limit, text }.as_expr())
     }
 }
 
@@ -63,17 +67,20 @@ impl Function for AtMost {
 struct Call {
     value: Box<dyn Expression>,
     limit: Box<dyn Expression>,
+    text: Box<dyn Expression>,
 }
 
 impl FunctionExpression for Call {
     fn resolve(&self, context: &mut Context<'_>) -> Resolved {
         let value = self.value.resolve(context)?;
-        let Value::Integer(limit) = self.limit.resolve(context)? else {
-            return Err("expected the limit to be an integer".into());
-        };
+        let limit = self.limit.resolve(context)?.try_integer()?;
+        let text = self.text.resolve(context)?.try_boolean()?;
         let length = match &value {
             Value::Bytes(bytes) => bytes.len(),
             Value::String(text) => text.len(),
+            other if text => {
+                return Err(format!("expected string, got {}", other.kind_str()).into());
+            }
             _ => 0,
         };
         if i64::try_from(length).is_ok_and(|length| length <= limit) {
