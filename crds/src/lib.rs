@@ -16,6 +16,7 @@ pub mod definition;
 pub mod delivery;
 pub mod destination;
 pub mod duration;
+pub mod headers;
 pub mod integration;
 pub mod mapping;
 pub mod names;
