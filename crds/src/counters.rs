@@ -43,7 +43,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Events that the lane settled for the first time, in whatever way.
+    /// Events that the lane is done with, in whatever way.
     settled => "settled",
     /// Dead letters that were sent to the lane again.
     resent => "resent",

@@ -1,3 +1,4 @@
+#![allow(clippy::duplicated_attributes)] // The lint misreads the repeated keys of kube's `printcolumn(…)`.
 //! Every word that two programs of Ropeway must agree on: the API types with their rules, the names derived from them,
 //! the worker's configuration and what workers report. Nothing in here reads, writes or waits.
 //!

@@ -73,6 +73,7 @@ pub struct IntegrationConfig {
 /// Where events come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[allow(clippy::large_enum_variant)] // There is one of it for each Integration.
 pub enum SourceConfig {
     /// An HTTP address.
     Webhook {

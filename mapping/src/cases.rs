@@ -65,11 +65,7 @@ pub struct CaseFailure {
 
 impl fmt::Display for CaseFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            case,
-            destination,
-            message,
-        } = self;
+        let Self { case, destination, message } = self;
         write!(f, "test {case:?}, destination {destination:?}: {message}")
     }
 }
@@ -82,34 +78,18 @@ pub fn run_cases(
     cases: &[Case],
     limits: &Limits,
 ) -> Vec<CaseFailure> {
-    cases
-        .iter()
-        .flat_map(|case| run_case(mapping, integration, case, limits))
-        .collect()
+    cases.iter().flat_map(|case| run_case(mapping, integration, case, limits)).collect()
 }
 
-fn run_case(
-    mapping: &Mapping,
-    integration: &IntegrationName,
-    case: &Case,
-    limits: &Limits,
-) -> Vec<CaseFailure> {
+fn run_case(mapping: &Mapping, integration: &IntegrationName, case: &Case, limits: &Limits) -> Vec<CaseFailure> {
     let data = Data::from(case.input.clone());
     let context = Context::new(&case.event, integration);
-    let input = Input {
-        data: &data,
-        context: &context,
-    };
+    let input = Input { data: &data, context: &context };
     let normalized = mapping.normalize(input, limits);
     let check = |expectation: &Expectation| {
-        let Expectation {
-            destination,
-            expected,
-        } = expectation;
+        let Expectation { destination, expected } = expectation;
         let failure = match mapping.destination(destination) {
-            None => Some(format!(
-                "the Integration has no destination named {destination:?}"
-            )),
+            None => Some(format!("the Integration has no destination named {destination:?}")),
             Some(mapping) => {
                 let outcome = normalized.as_ref().map_err(MapError::clone);
                 let outcome = outcome.and_then(|data| {
@@ -119,19 +99,14 @@ fn run_case(
                 mismatch(expected, &outcome)
             }
         };
-        failure.map(|message| CaseFailure {
-            case: case.name.clone(),
-            destination: destination.clone(),
-            message,
-        })
+        failure.map(|message| CaseFailure { case: case.name.clone(), destination: destination.clone(), message })
     };
     case.expect.iter().filter_map(check).collect()
 }
 
 fn mismatch(expected: &Expected, outcome: &Result<Mapped, MapError>) -> Option<String> {
     let contains = |error: &MapError, part: &Option<String>| {
-        part.as_ref()
-            .is_none_or(|part| error.to_string().contains(part.as_str()))
+        part.as_ref().is_none_or(|part| error.to_string().contains(part.as_str()))
     };
     match (expected, outcome) {
         (Expected::Record(expected), Ok(Mapped::Record(record))) => {
@@ -140,14 +115,9 @@ fn mismatch(expected: &Expected, outcome: &Result<Mapped, MapError>) -> Option<S
         }
         (Expected::Filtered, Ok(Mapped::Filtered)) => None,
         (Expected::Error { contains: part }, Err(error)) if contains(error, part) => None,
-        (
-            Expected::Error {
-                contains: Some(part),
-            },
-            Err(error),
-        ) => Some(format!(
-            "expected an error containing {part:?}, got: {error}"
-        )),
+        (Expected::Error { contains: Some(part) }, Err(error)) => {
+            Some(format!("expected an error containing {part:?}, got: {error}"))
+        }
         (expected, outcome) => {
             let expected = match expected {
                 Expected::Record(_) => "a record",

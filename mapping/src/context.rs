@@ -45,20 +45,10 @@ impl Context {
     /// Prepares the metadata of one event.
     #[must_use]
     pub fn new(event: &EventAttributes, integration: &IntegrationName) -> Self {
-        let EventAttributes {
-            id,
-            source,
-            r#type,
-            time,
-            subject,
-            data_content_type,
-            extensions,
-        } = event;
+        let EventAttributes { id, source, r#type, time, subject, data_content_type, extensions } = event;
         let IntegrationName { name, namespace } = integration;
-        let mut attributes: ObjectMap = extensions
-            .iter()
-            .map(|(name, value)| (KeyString::from(name.as_str()), text(value)))
-            .collect();
+        let mut attributes: ObjectMap =
+            extensions.iter().map(|(name, value)| (KeyString::from(name.as_str()), text(value))).collect();
         // After the extensions, so that none of them can pose as a standard attribute.
         for (key, value) in [
             ("id", Some(id)),
@@ -73,10 +63,7 @@ impl Context {
                 None => attributes.remove(key),
             };
         }
-        let integration = ObjectMap::from([
-            ("name".into(), text(name)),
-            ("namespace".into(), text(namespace)),
-        ]);
+        let integration = ObjectMap::from([("name".into(), text(name)), ("namespace".into(), text(namespace))]);
         Self(Value::Object(ObjectMap::from([
             ("event".into(), Value::Object(attributes)),
             ("integration".into(), Value::Object(integration)),
@@ -98,9 +85,8 @@ pub(crate) fn metadata_kind() -> Kind {
         .with_known("time", optional())
         .with_known("subject", optional())
         .with_known("datacontenttype", optional());
-    let integration = Collection::<Field>::empty()
-        .with_known("name", Kind::bytes())
-        .with_known("namespace", Kind::bytes());
+    let integration =
+        Collection::<Field>::empty().with_known("name", Kind::bytes()).with_known("namespace", Kind::bytes());
     Kind::object(
         Collection::<Field>::empty()
             .with_known("event", Kind::object(event))

@@ -42,16 +42,14 @@ impl Data {
     /// and nesting deeper than [`MAX_DEPTH`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let bytes = quote_large_integers(bytes);
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| ParseError {
-                line: error.line(),
-                column: error.column(),
-                kind: match error.classify() {
-                    serde_json::error::Category::Eof => "it ends too early",
-                    _ => "syntax error, number out of range, or nested too deep",
-                },
-            })
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| ParseError {
+            line: error.line(),
+            column: error.column(),
+            kind: match error.classify() {
+                serde_json::error::Category::Eof => "it ends too early",
+                _ => "syntax error, number out of range, or nested too deep",
+            },
+        })
     }
 
     /// The JSON text, compact, with sorted keys.
@@ -97,11 +95,7 @@ impl Data {
     /// Header names become lower case and repeated ones are joined by `, `. The body is parsed where
     /// it is JSON and a string otherwise.
     #[must_use]
-    pub fn from_response<'a>(
-        status: u16,
-        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
-        body: &[u8],
-    ) -> Self {
+    pub fn from_response<'a>(status: u16, headers: impl IntoIterator<Item = (&'a str, &'a str)>, body: &[u8]) -> Self {
         let mut lines: std::collections::BTreeMap<String, String> = Default::default();
         for (name, value) in headers {
             lines
@@ -112,14 +106,10 @@ impl Data {
                 })
                 .or_insert_with(|| value.to_owned());
         }
-        let headers: ObjectMap = lines
-            .into_iter()
-            .map(|(name, line)| (KeyString::from(name), Value::from(line)))
-            .collect();
-        let body = Self::parse(body).map_or_else(
-            |_| Value::from(String::from_utf8_lossy(body).into_owned()),
-            |data| data.0,
-        );
+        let headers: ObjectMap =
+            lines.into_iter().map(|(name, line)| (KeyString::from(name), Value::from(line))).collect();
+        let body =
+            Self::parse(body).map_or_else(|_| Value::from(String::from_utf8_lossy(body).into_owned()), |data| data.0);
         Self(Value::Object(ObjectMap::from([
             ("status".into(), Value::Integer(status.into())),
             ("headers".into(), Value::Object(headers)),

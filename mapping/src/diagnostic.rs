@@ -42,13 +42,7 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            line,
-            column,
-            message,
-            remedy,
-            ..
-        } = self;
+        let Self { line, column, message, remedy, .. } = self;
         write!(f, "line {line}, column {column}: {message}")?;
         match remedy {
             Some(remedy) => write!(f, "; fix: {remedy}"),
@@ -71,11 +65,7 @@ impl CompileError {
     /// Every diagnostic in full, with source and caret, for a terminal.
     #[must_use]
     pub fn rendered(&self) -> String {
-        let rendered: Vec<&str> = self
-            .diagnostics
-            .iter()
-            .map(|diagnostic| diagnostic.rendered.as_str())
-            .collect();
+        let rendered: Vec<&str> = self.diagnostics.iter().map(|diagnostic| diagnostic.rendered.as_str()).collect();
         rendered.join("\n\n")
     }
 
@@ -96,23 +86,13 @@ impl CompileError {
         }
         diagnostics.sort_by_key(|(start, _)| *start);
         diagnostics.dedup();
-        Self {
-            diagnostics: diagnostics.into_iter().map(|(_, d)| d).collect(),
-        }
+        Self { diagnostics: diagnostics.into_iter().map(|(_, d)| d).collect() }
     }
 
     pub(crate) fn from_fault(source: &str, fault: Fault) -> Self {
-        let Fault {
-            code,
-            span,
-            message,
-            label,
-            remedy,
-        } = fault;
+        let Fault { code, span, message, label, remedy } = fault;
         let engine = EngineDiagnostic::error(code, message).with_label(Label::primary(label, span));
-        Self {
-            diagnostics: vec![describe(source, engine, Some(remedy))],
-        }
+        Self { diagnostics: vec![describe(source, engine, Some(remedy))] }
     }
 }
 
@@ -168,10 +148,7 @@ fn describe(source: &str, engine: EngineDiagnostic, remedy: Option<String>) -> D
     let mut message = one_line(&engine.message);
     if let Some(inner) = message.strip_prefix("function compilation error: error[") {
         // The function's own words, without the number in front of them.
-        message = inner
-            .split_once("] ")
-            .map_or(inner, |(_, text)| text)
-            .to_owned();
+        message = inner.split_once("] ").map_or(inner, |(_, text)| text).to_owned();
     }
     if is_syntax(engine.code)
         && let Some(label) = engine.labels().iter().find(|label| label.primary)
@@ -183,22 +160,15 @@ fn describe(source: &str, engine: EngineDiagnostic, remedy: Option<String>) -> D
         rendered.push_str("\n  = fix: ");
         rendered.push_str(remedy);
     }
-    Diagnostic {
-        line,
-        column,
-        code,
-        message,
-        remedy,
-        rendered,
-    }
+    Diagnostic { line, column, code, message, remedy, rendered }
 }
 
 fn render(source: &str, engine: EngineDiagnostic) -> String {
     let text = Formatter::new(source, engine).to_string();
     // The compiler ends every report with the same advertisements.
-    let lines = text.lines().filter(|line| {
-        !(line.contains("see language documentation at") || line.contains("try your code in"))
-    });
+    let lines = text
+        .lines()
+        .filter(|line| !(line.contains("see language documentation at") || line.contains("try your code in")));
     let lines: Vec<&str> = lines.collect();
     lines.join("\n").trim_matches('\n').to_owned()
 }

@@ -38,20 +38,12 @@ fn may_read_clock(purpose: Purpose) -> bool {
 }
 
 pub(crate) fn allowed(purpose: Purpose) -> &'static [Box<dyn Function>] {
-    if may_read_clock(purpose) {
-        &TIMED
-    } else {
-        &PURE
-    }
+    if may_read_clock(purpose) { &TIMED } else { &PURE }
 }
 
 /// With the size check that [`bound_arguments`] puts around arguments.
 pub(crate) fn allowed_and_internal(purpose: Purpose) -> &'static [Box<dyn Function>] {
-    if may_read_clock(purpose) {
-        &TIMED_AND_INTERNAL
-    } else {
-        &PURE_AND_INTERNAL
-    }
+    if may_read_clock(purpose) { &TIMED_AND_INTERNAL } else { &PURE_AND_INTERNAL }
 }
 
 /// The names that an expression for `purpose` may call, sorted.
@@ -65,10 +57,7 @@ pub fn names(purpose: Purpose) -> Vec<&'static str> {
 /// Why a function of VRL is not available, for those that are not.
 #[must_use]
 pub fn denied(name: &str) -> Option<&'static str> {
-    DENIED
-        .iter()
-        .find(|(_, names)| names.contains(&name))
-        .map(|(reason, _)| *reason)
+    DENIED.iter().find(|(_, names)| names.contains(&name)).map(|(reason, _)| *reason)
 }
 
 fn select(lists: &[&[&str]]) -> Functions {
@@ -94,9 +83,7 @@ pub(crate) fn bound_arguments(call: &mut FunctionCall) -> bool {
     let parameters = function.parameters();
     let mut changed = false;
     for (_, keyword, limit) in BOUNDED.iter().filter(|(function, ..)| *function == name) {
-        let only_text = parameters
-            .iter()
-            .any(|p| p.keyword == *keyword && p.kind == kind::BYTES);
+        let only_text = parameters.iter().any(|p| p.keyword == *keyword && p.kind == kind::BYTES);
         if let Some(argument) = argument(call, parameters, keyword) {
             let span = argument.span();
             let (_, FunctionArgument { ident, expr }) = argument.clone().take();
@@ -143,11 +130,7 @@ fn at_most(expr: Node<Expr>, limit: i64, only_text: bool, span: Span) -> Node<Ex
     let call = FunctionCall {
         ident: Node::new(span, Ident::new(at_most::NAME)),
         abort_on_error: false,
-        arguments: vec![
-            plain(expr),
-            literal(Literal::Integer(limit)),
-            literal(Literal::Boolean(only_text)),
-        ],
+        arguments: vec![plain(expr), literal(Literal::Integer(limit)), literal(Literal::Boolean(only_text))],
         closure: None,
     };
     Node::new(span, Expr::FunctionCall(Node::new(span, call)))

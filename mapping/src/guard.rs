@@ -33,12 +33,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            steps: 50_000,
-            memory_bytes: 16 << 20,
-            cpu_time: Duration::from_millis(50),
-            output_bytes: 1 << 20,
-        }
+        Self { steps: 50_000, memory_bytes: 16 << 20, cpu_time: Duration::from_millis(50), output_bytes: 1 << 20 }
     }
 }
 

@@ -73,16 +73,10 @@ impl Mapping {
     /// # Errors
     ///
     /// [`MapError::Normalize`].
-    pub fn normalize<'a>(
-        &self,
-        input: Input<'a>,
-        limits: &Limits,
-    ) -> Result<Cow<'a, Data>, MapError> {
+    pub fn normalize<'a>(&self, input: Input<'a>, limits: &Limits) -> Result<Cow<'a, Data>, MapError> {
         match &self.normalize {
             None => Ok(Cow::Borrowed(input.data)),
-            Some(program) => run_transform(program, input, limits)
-                .map(Cow::Owned)
-                .map_err(MapError::Normalize),
+            Some(program) => run_transform(program, input, limits).map(Cow::Owned).map_err(MapError::Normalize),
         }
     }
 
@@ -107,9 +101,7 @@ impl DestinationMapping {
         }
         match &self.transform {
             None => Ok(Mapped::Record(input.data.clone())),
-            Some(program) => run_transform(program, input, limits)
-                .map(Mapped::Record)
-                .map_err(MapError::Transform),
+            Some(program) => run_transform(program, input, limits).map(Mapped::Record).map_err(MapError::Transform),
         }
     }
 }

@@ -49,11 +49,7 @@ pub(crate) fn failed(source: &str, engine: &str) -> String {
     let (line, column) = position(source, start);
     let place = format!("line {line}, column {column}: `{name}` failed");
     // The author of the expression wrote the message of an `assert`.
-    let detail = if name == "assert" {
-        Some(rest.to_owned())
-    } else {
-        harmless(rest)
-    };
+    let detail = if name == "assert" { Some(rest.to_owned()) } else { harmless(rest) };
     match detail {
         Some(detail) => bounded(&format!("{place}: {detail}")),
         None => place,
@@ -72,19 +68,12 @@ impl<'a> FunctionCall<'a> {
         let (name, rest) = rest.split_once("\" at (")?;
         let (span, message) = rest.split_once("): ")?;
         let start = span.split_once(':')?.0.parse().ok()?;
-        Some(Self {
-            name,
-            start,
-            message,
-        })
+        Some(Self { name, start, message })
     }
 }
 
 fn harmless(message: &str) -> Option<String> {
-    SAFE_BEGINNINGS
-        .iter()
-        .any(|safe| message.starts_with(safe))
-        .then(|| without_quotations(message))
+    SAFE_BEGINNINGS.iter().any(|safe| message.starts_with(safe)).then(|| without_quotations(message))
 }
 
 /// Empties whatever stands between quotation marks.
@@ -112,9 +101,7 @@ fn without_quotations(message: &str) -> String {
 
 /// Cuts to the longest allowed text and puts it on one line.
 pub(crate) fn bounded(message: &str) -> String {
-    let mut characters = message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c });
+    let mut characters = message.chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut text: String = characters.by_ref().take(MAX_CHARACTERS).collect();
     if characters.next().is_some() {
         text.pop();
@@ -138,20 +125,13 @@ mod tests {
     fn positions_come_from_the_innermost_call_and_quotations_are_emptied() {
         let source = "a = 1\nb = push(x, to_int(.secret))";
         let engine = r#"function call error for "push" at (10:34): function call error for "to_int" at (18:33): unable to coerce "4111-1111" into integer"#;
-        assert_eq!(
-            failed(source, engine),
-            r#"line 2, column 13: `to_int` failed: unable to coerce "…" into integer"#
-        );
+        assert_eq!(failed(source, engine), r#"line 2, column 13: `to_int` failed: unable to coerce "…" into integer"#);
     }
 
     #[test]
     fn messages_that_may_hold_payload_are_left_out() {
-        let engine =
-            r#"function call error for "parse_timestamp" at (0:5): Invalid timestamp hunter2"#;
-        assert_eq!(
-            failed("parse", engine),
-            "line 1, column 1: `parse_timestamp` failed"
-        );
+        let engine = r#"function call error for "parse_timestamp" at (0:5): Invalid timestamp hunter2"#;
+        assert_eq!(failed("parse", engine), "line 1, column 1: `parse_timestamp` failed");
         assert_eq!(failed("x", "hunter2"), "the expression failed");
     }
 }

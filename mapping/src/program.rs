@@ -56,15 +56,10 @@ impl Purpose {
             Self::Outcome => Kind::object(
                 Collection::<Field>::empty()
                     .with_known("status", Kind::integer())
-                    .with_known(
-                        "headers",
-                        Kind::object(Collection::from_unknown(Kind::bytes().or_undefined())),
-                    )
+                    .with_known("headers", Kind::object(Collection::from_unknown(Kind::bytes().or_undefined())))
                     .with_known("body", Kind::json()),
             ),
-            Self::Filter | Self::Key | Self::Transform | Self::Normalize => {
-                Kind::object(Collection::<Field>::json())
-            }
+            Self::Filter | Self::Key | Self::Transform | Self::Normalize => Kind::object(Collection::<Field>::json()),
         }
     }
 }
@@ -129,13 +124,8 @@ pub fn compile(source: &str, purpose: Purpose) -> Result<Program, CompileError> 
             .stack_size(COMPILER_STACK)
             .spawn_scoped(scope, || compile_here(source, purpose));
         match thread {
-            Ok(thread) => thread
-                .join()
-                .unwrap_or_else(|_panic| Err(internal(source, "the compiler panicked"))),
-            Err(_) => Err(internal(
-                source,
-                "no thread could be started for the compiler",
-            )),
+            Ok(thread) => thread.join().unwrap_or_else(|_panic| Err(internal(source, "the compiler panicked"))),
+            Err(_) => Err(internal(source, "no thread could be started for the compiler")),
         }
     })?;
     Ok(Program(Arc::new(compiled)))
@@ -149,20 +139,14 @@ fn compile_here(source: &str, purpose: Purpose) -> Result<Compiled, CompileError
         engine_error(DiagnosticList::from(vec![error]))
     })?;
     let tree = syntax::admit(parsed).map_err(fault)?;
-    let engine =
-        compile_tree(tree.clone(), purpose, functions::allowed(purpose)).map_err(engine_error)?;
+    let engine = compile_tree(tree.clone(), purpose, functions::allowed(purpose)).map_err(engine_error)?;
     result::check(source, &engine, &tree, purpose).map_err(fault)?;
     // Compiled twice so that messages never show the size checks that the user did not write.
     let engine = match syntax::bound(tree).map_err(fault)? {
         None => engine,
-        Some(tree) => compile_tree(tree, purpose, functions::allowed_and_internal(purpose))
-            .map_err(engine_error)?,
+        Some(tree) => compile_tree(tree, purpose, functions::allowed_and_internal(purpose)).map_err(engine_error)?,
     };
-    Ok(Compiled {
-        engine,
-        source: source.to_owned(),
-        purpose,
-    })
+    Ok(Compiled { engine, source: source.to_owned(), purpose })
 }
 
 fn compile_tree(
@@ -186,11 +170,7 @@ fn too_long(source: &str) -> Fault {
     Fault {
         code: 1001,
         span: Span::new(0, 0),
-        message: format!(
-            "the source has {} bytes, more than {}",
-            source.len(),
-            syntax::MAX_SOURCE
-        ),
+        message: format!("the source has {} bytes, more than {}", source.len(), syntax::MAX_SOURCE),
         label: "the source starts here".into(),
         remedy: "split the mapping between `normalize` and the destinations' transforms".into(),
     }

@@ -93,11 +93,7 @@ pub fn run_key(program: &Program, input: Input<'_>, limits: &Limits) -> Result<S
 /// # Errors
 ///
 /// See [`RunError`].
-pub fn run_transform(
-    program: &Program,
-    input: Input<'_>,
-    limits: &Limits,
-) -> Result<Data, RunError> {
+pub fn run_transform(program: &Program, input: Input<'_>, limits: &Limits) -> Result<Data, RunError> {
     let value = run(program, input, limits)?;
     let mut budget = limits.output_bytes;
     spend(&value, &mut budget, 0)?;
@@ -107,14 +103,9 @@ pub fn run_transform(
 fn run(program: &Program, input: Input<'_>, limits: &Limits) -> Result<Value, RunError> {
     let Input { data, context } = input;
     if !data.is_object() {
-        return Err(RunError::Failed {
-            message: format!("expected a JSON object, got {}", kind_of(&data.0)),
-        });
+        return Err(RunError::Failed { message: format!("expected a JSON object, got {}", kind_of(&data.0)) });
     }
-    let mut target = EventTarget {
-        data: Cow::Borrowed(&data.0),
-        metadata: &context.0,
-    };
+    let mut target = EventTarget { data: Cow::Borrowed(&data.0), metadata: &context.0 };
     let mut guard = Guard::start(limits);
     // The target and the runtime are made here and thrown away with whatever the panic left in them.
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -150,12 +141,7 @@ fn failure(source: &str, reason: Terminate) -> RunError {
 }
 
 fn wrong_type(value: &Value, expected: &str) -> RunError {
-    RunError::Failed {
-        message: format!(
-            "expected the result to be a {expected}, got {}",
-            kind_of(value)
-        ),
-    }
+    RunError::Failed { message: format!("expected the result to be a {expected}, got {}", kind_of(value)) }
 }
 
 fn kind_of(value: &Value) -> String {

@@ -7,9 +7,8 @@
 
 use vrl::diagnostic::Span;
 use vrl::parser::ast::{
-    Array, Assignment, AssignmentTarget, Block, Container, Expr, FunctionArgument, FunctionCall,
-    Group, IfStatement, Node, Not, Object, Op, Opcode, Predicate, Program, Query, QueryTarget,
-    RootExpr, Unary,
+    Array, Assignment, AssignmentTarget, Block, Container, Expr, FunctionArgument, FunctionCall, Group, IfStatement,
+    Node, Not, Object, Op, Opcode, Predicate, Program, Query, QueryTarget, RootExpr, Unary,
 };
 
 use crate::diagnostic::Fault;
@@ -52,11 +51,7 @@ struct Walk {
 
 impl Walk {
     fn new(pass: Pass) -> Self {
-        Self {
-            pass,
-            size: Size::default(),
-            changed: false,
-        }
+        Self { pass, size: Size::default(), changed: false }
     }
 
     /// What is generated after admission doesn't count.
@@ -114,10 +109,7 @@ impl Walk {
         self.expr(*expr).map(Box::new)
     }
 
-    fn exprs(
-        &mut self,
-        exprs: impl IntoIterator<Item = Node<Expr>>,
-    ) -> Result<Vec<Node<Expr>>, Fault> {
+    fn exprs(&mut self, exprs: impl IntoIterator<Item = Node<Expr>>) -> Result<Vec<Node<Expr>>, Fault> {
         exprs.into_iter().map(|expr| self.expr(expr)).collect()
     }
 
@@ -127,17 +119,15 @@ impl Walk {
 
     fn container(&mut self, container: Container) -> Result<Container, Fault> {
         Ok(match container {
-            Container::Group(group) => Container::Group(Box::new(within(*group, |group| {
-                self.expr(group.into_inner()).map(Group)
-            })?)),
+            Container::Group(group) => {
+                Container::Group(Box::new(within(*group, |group| self.expr(group.into_inner()).map(Group))?))
+            }
             Container::Block(block) => Container::Block(self.block(block)?),
-            Container::Array(array) => Container::Array(within(array, |array| {
-                Ok(self.exprs(array)?.into_iter().collect::<Array>())
-            })?),
+            Container::Array(array) => {
+                Container::Array(within(array, |array| Ok(self.exprs(array)?.into_iter().collect::<Array>()))?)
+            }
             Container::Object(object) => Container::Object(within(object, |object| {
-                let fields = object
-                    .into_iter()
-                    .map(|(key, value)| Ok((key, self.expr(value)?)));
+                let fields = object.into_iter().map(|(key, value)| Ok((key, self.expr(value)?)));
                 fields.collect::<Result<Object, Fault>>()
             })?),
         })
@@ -171,21 +161,12 @@ impl Walk {
         Ok(match assignment {
             Assignment::Single { target, op, expr } => {
                 self.check_target(&target)?;
-                Assignment::Single {
-                    target,
-                    op,
-                    expr: self.boxed(expr)?,
-                }
+                Assignment::Single { target, op, expr: self.boxed(expr)? }
             }
             Assignment::Infallible { ok, err, op, expr } => {
                 self.check_target(&ok)?;
                 self.check_target(&err)?;
-                Assignment::Infallible {
-                    ok,
-                    err,
-                    op,
-                    expr: self.boxed(expr)?,
-                }
+                Assignment::Infallible { ok, err, op, expr: self.boxed(expr)? }
             }
         })
     }
@@ -245,9 +226,7 @@ impl Walk {
             AssignmentTarget::Internal(_, path) => path.as_ref(),
             AssignmentTarget::External(path) => path.as_ref().map(|path| &path.path),
         };
-        path.map_or(Ok(()), |path| {
-            self.check(|_| limits::path(path, target.span()))
-        })
+        path.map_or(Ok(()), |path| self.check(|_| limits::path(path, target.span())))
     }
 }
 

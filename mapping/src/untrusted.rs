@@ -65,28 +65,17 @@ struct Answer {
 /// # Errors
 ///
 /// See [`UntrustedError`].
-pub fn compile_in_child(
-    child: &Path,
-    source: &str,
-    purpose: Purpose,
-) -> Result<(), UntrustedError> {
+pub fn compile_in_child(child: &Path, source: &str, purpose: Purpose) -> Result<(), UntrustedError> {
     if source.len() > syntax::MAX_SOURCE {
         // Refused by length alone; nothing is parsed.
-        return compile(source, purpose)
-            .map(drop)
-            .map_err(UntrustedError::Refused);
+        return compile(source, purpose).map(drop).map_err(UntrustedError::Refused);
     }
-    let request = serde_json::to_vec(&Request {
-        source: source.to_owned(),
-        purpose,
-    })
-    .map_err(|error| UntrustedError::Child(error.into()))?;
+    let request = serde_json::to_vec(&Request { source: source.to_owned(), purpose })
+        .map_err(|error| UntrustedError::Child(error.into()))?;
     let answer = exchange(child, request).map_err(UntrustedError::Child)?;
     match answer.and_then(|bytes| serde_json::from_slice::<Answer>(&bytes).ok()) {
         Some(Answer { refused: None }) => Ok(()),
-        Some(Answer {
-            refused: Some(error),
-        }) => Err(UntrustedError::Refused(error)),
+        Some(Answer { refused: Some(error) }) => Err(UntrustedError::Refused(error)),
         None => Err(UntrustedError::Refused(over_limit(source))),
     }
 }
@@ -108,11 +97,7 @@ fn exchange(program: &Path, request: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     result
 }
 
-fn talk(
-    mut input: ChildStdin,
-    output: ChildStdout,
-    request: Vec<u8>,
-) -> io::Result<Option<Vec<u8>>> {
+fn talk(mut input: ChildStdin, output: ChildStdout, request: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new().spawn(move || {
         // A child that died of its limits takes no more input; its silence is the answer.
@@ -140,8 +125,7 @@ fn over_limit(source: &str) -> CompileError {
         span: Span::new(0, 0),
         message: "compiling the expression takes too much memory or time".into(),
         label: "in this expression".into(),
-        remedy: "don't put a variable into itself again and again, and nest fewer expressions"
-            .into(),
+        remedy: "don't put a variable into itself again and again, and nest fewer expressions".into(),
     };
     CompileError::from_fault(source, fault)
 }
@@ -174,9 +158,6 @@ fn serve() -> io::Result<()> {
 }
 
 fn limit(resource: Resource, most: u64) -> io::Result<()> {
-    let limit = Rlimit {
-        current: Some(most),
-        maximum: Some(most),
-    };
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
     setrlimit(resource, limit).map_err(io::Error::from)
 }

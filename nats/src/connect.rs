@@ -69,10 +69,7 @@ impl Settings {
     ///
     /// # Errors
     /// Names an entry that is not text.
-    pub fn from_entries(
-        default_url: &str,
-        read: impl Fn(&str) -> Option<Vec<u8>>,
-    ) -> Result<Self, ConnectError> {
+    pub fn from_entries(default_url: &str, read: impl Fn(&str) -> Option<Vec<u8>>) -> Result<Self, ConnectError> {
         let text = |entry: &'static str| match read(entry).map(String::from_utf8) {
             None => Ok(None),
             Some(Ok(text)) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty())),
@@ -154,10 +151,10 @@ impl Settings {
         let Some((certificate, key)) = own else { return Ok(Some(builder.with_no_client_auth())) };
         let chain = certificates(certificate, "tls.crt")?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| not_pem("tls.key"))?;
-        builder.with_client_auth_cert(chain, key).map(Some).map_err(|_| ConnectError::Entry {
-            entry: "tls.key",
-            expected: "the key of the certificate in tls.crt",
-        })
+        builder
+            .with_client_auth_cert(chain, key)
+            .map(Some)
+            .map_err(|_| ConnectError::Entry { entry: "tls.key", expected: "the key of the certificate in tls.crt" })
     }
 }
 

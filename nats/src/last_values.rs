@@ -42,11 +42,7 @@ pub enum LastValueError {
 ///
 /// # Errors
 /// See [`LastValueError`]. A filter that matches nothing gives an empty list.
-pub async fn last_values(
-    client: &Client,
-    stream: &str,
-    filter: &str,
-) -> Result<Vec<(Subject, Bytes)>, LastValueError> {
+pub async fn last_values(client: &Client, stream: &str, filter: &str) -> Result<Vec<(Subject, Bytes)>, LastValueError> {
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| LastValueError::Request {
         stream: stream.to_owned(),
         source,

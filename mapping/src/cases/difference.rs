@@ -11,21 +11,13 @@ pub(super) fn first_difference(expected: &Value, got: &Value) -> Option<String> 
     let (expected, got) = find(&mut path, Some(expected), Some(got))?;
     let place = if path.is_empty() { "." } else { &path };
     let shown = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), short);
-    Some(format!(
-        "at {place}: expected {}, got {}",
-        shown(expected),
-        shown(got)
-    ))
+    Some(format!("at {place}: expected {}, got {}", shown(expected), shown(got)))
 }
 
 type Pair<'a> = (Option<&'a Value>, Option<&'a Value>);
 
 /// Leaves the place of the difference in `path`.
-fn find<'a>(
-    path: &mut String,
-    expected: Option<&'a Value>,
-    got: Option<&'a Value>,
-) -> Option<Pair<'a>> {
+fn find<'a>(path: &mut String, expected: Option<&'a Value>, got: Option<&'a Value>) -> Option<Pair<'a>> {
     let mut below = |step: String, expected, got| {
         let length = path.len();
         path.push_str(&step);
@@ -38,15 +30,10 @@ fn find<'a>(
     match (expected, got) {
         (Some(Value::Object(wanted)), Some(Value::Object(found))) => {
             let added = found.keys().filter(|key| !wanted.contains_key(*key));
-            wanted
-                .keys()
-                .chain(added)
-                .find_map(|key| below(field(key), wanted.get(key), found.get(key)))
+            wanted.keys().chain(added).find_map(|key| below(field(key), wanted.get(key), found.get(key)))
         }
-        (Some(Value::Array(wanted)), Some(Value::Array(found))) => {
-            (0..wanted.len().max(found.len()))
-                .find_map(|index| below(format!("[{index}]"), wanted.get(index), found.get(index)))
-        }
+        (Some(Value::Array(wanted)), Some(Value::Array(found))) => (0..wanted.len().max(found.len()))
+            .find_map(|index| below(format!("[{index}]"), wanted.get(index), found.get(index))),
         (Some(wanted), Some(found)) if same(wanted, found) => None,
         different => Some(different),
     }

@@ -17,9 +17,7 @@ pub(super) fn remedy(source: &str, diagnostic: &Diagnostic) -> Option<String> {
     match diagnostic.code {
         // Unhandled errors: of an expression, of an assignment, of an argument, of a predicate.
         100 | 103 | 630 | 631 => Some(handle_error(source, diagnostic)),
-        102 => Some(
-            "make the condition a boolean, for example `bool!(.field)` or `.field == true`".into(),
-        ),
+        102 => Some("make the condition a boolean, for example `bool!(.field)` or `.field == true`".into()),
         105 => undefined_function(source, diagnostic),
         110 => converted(diagnostic),
         315 => Some(READ_ONLY.into()),
@@ -49,8 +47,7 @@ fn syntax(diagnostic: &Diagnostic) -> String {
 }
 
 fn handle_error(source: &str, diagnostic: &Diagnostic) -> String {
-    let general =
-        "give a fallback with `?? default`, or end the function's name with `!` to fail the event";
+    let general = "give a fallback with `?? default`, or end the function's name with `!` to fail the event";
     let Some(text) = quotation(source, diagnostic) else {
         return general.to_owned();
     };
@@ -58,18 +55,13 @@ fn handle_error(source: &str, diagnostic: &Diagnostic) -> String {
         Some((name, arguments)) if is_identifier(name) => {
             format!("write `{text} ?? default`, or `{name}!({arguments}` to fail the event")
         }
-        _ => format!(
-            "write `({text}) ?? default`, or convert its parts first, for example `int!(.field)`"
-        ),
+        _ => format!("write `({text}) ?? default`, or convert its parts first, for example `int!(.field)`"),
     }
 }
 
 fn undefined_function(source: &str, diagnostic: &Diagnostic) -> Option<String> {
     let text = quotation(source, diagnostic)?;
-    let name: String = text
-        .chars()
-        .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-        .collect();
+    let name: String = text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
     functions::denied(&name)
         .map(|reason| format!("`{name}` is not available here: {reason}"))
         .or_else(|| hinted(diagnostic))

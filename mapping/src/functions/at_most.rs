@@ -6,9 +6,8 @@
 
 use vrl::compiler::TypeDef;
 use vrl::compiler::prelude::{
-    ArgumentList, Compiled, Context, Expression, Function, FunctionCompileContext,
-    FunctionExpression, Parameter, Resolved, TypeState, VrlValueConvert as _, function::Example,
-    kind,
+    ArgumentList, Compiled, Context, Expression, Function, FunctionCompileContext, FunctionExpression, Parameter,
+    Resolved, TypeState, VrlValueConvert as _, function::Example, kind,
 };
 use vrl::value::Value;
 
@@ -50,12 +49,7 @@ impl Function for AtMost {
         &[]
     }
 
-    fn compile(
-        &self,
-        _state: &TypeState,
-        _context: &mut FunctionCompileContext,
-        arguments: ArgumentList,
-    ) -> Compiled {
+    fn compile(&self, _state: &TypeState, _context: &mut FunctionCompileContext, arguments: ArgumentList) -> Compiled {
         let value = arguments.required("value");
         let limit = arguments.required("limit");
         let text = arguments.required("text");
@@ -86,10 +80,7 @@ impl FunctionExpression for Call {
         if i64::try_from(length).is_ok_and(|length| length <= limit) {
             Ok(value)
         } else {
-            Err(
-                format!("{GROWTH}: the argument has {length} bytes, at most {limit} are allowed")
-                    .into(),
-            )
+            Err(format!("{GROWTH}: the argument has {length} bytes, at most {limit} are allowed").into())
         }
     }
 

@@ -3,9 +3,8 @@
 
 use vrl::compiler::TypeDef;
 use vrl::compiler::prelude::{
-    ArgumentList, Compiled, Context, Expression, Function, FunctionCompileContext,
-    FunctionExpression, Parameter, Resolved, TypeState, VrlValueConvert as _, function::Example,
-    kind,
+    ArgumentList, Compiled, Context, Expression, Function, FunctionCompileContext, FunctionExpression, Parameter,
+    Resolved, TypeState, VrlValueConvert as _, function::Example, kind,
 };
 use vrl::value::Value;
 
@@ -33,8 +32,7 @@ impl Function for Join {
 
     fn parameters(&self) -> &'static [Parameter] {
         const PARAMETERS: &[Parameter] = &[
-            Parameter::required("value", kind::ARRAY, "The array of strings.")
-                .with_element_kind(kind::BYTES),
+            Parameter::required("value", kind::ARRAY, "The array of strings.").with_element_kind(kind::BYTES),
             Parameter::optional("separator", kind::BYTES, "Stands between two strings."),
         ];
         PARAMETERS
@@ -44,12 +42,7 @@ impl Function for Join {
         &[]
     }
 
-    fn compile(
-        &self,
-        _state: &TypeState,
-        _context: &mut FunctionCompileContext,
-        arguments: ArgumentList,
-    ) -> Compiled {
+    fn compile(&self, _state: &TypeState, _context: &mut FunctionCompileContext, arguments: ArgumentList) -> Compiled {
         let value = arguments.required("value");
         let separator = arguments.optional("separator");
         Ok(Call { value, separator }.as_expr())
@@ -71,14 +64,9 @@ impl FunctionExpression for Call {
         };
         let separator = separator.try_bytes_utf8_lossy()?;
         let texts = items.iter().map(Value::to_str_lossy);
-        let texts = texts
-            .collect::<Option<Vec<_>>>()
-            .ok_or("expected all items of the array to be strings")?;
+        let texts = texts.collect::<Option<Vec<_>>>().ok_or("expected all items of the array to be strings")?;
         let own: usize = texts.iter().map(|text| text.len()).sum();
-        let between = texts
-            .len()
-            .saturating_sub(1)
-            .saturating_mul(separator.len());
+        let between = texts.len().saturating_sub(1).saturating_mul(separator.len());
         check_length(own.saturating_add(between))?;
         Ok(texts.join(separator.as_ref()).into())
     }

@@ -5,9 +5,8 @@ use std::borrow::Cow;
 
 use vrl::compiler::TypeDef;
 use vrl::compiler::prelude::{
-    ArgumentList, Compiled, Context, Expression, ExpressionError, Function, FunctionCompileContext,
-    FunctionExpression, Parameter, Resolved, TypeState, VrlValueConvert as _, function::Example,
-    kind,
+    ArgumentList, Compiled, Context, Expression, ExpressionError, Function, FunctionCompileContext, FunctionExpression,
+    Parameter, Resolved, TypeState, VrlValueConvert as _, function::Example, kind,
 };
 use vrl::value::Value;
 
@@ -57,12 +56,7 @@ impl Function for Replace {
         &[]
     }
 
-    fn compile(
-        &self,
-        _state: &TypeState,
-        _context: &mut FunctionCompileContext,
-        arguments: ArgumentList,
-    ) -> Compiled {
+    fn compile(&self, _state: &TypeState, _context: &mut FunctionCompileContext, arguments: ArgumentList) -> Compiled {
         Ok(Call {
             value: arguments.required("value"),
             pattern: arguments.required("pattern"),
@@ -111,12 +105,7 @@ fn replace_text(value: &str, pattern: &str, with: &str, count: usize) -> Resolve
     Ok(value.replacen(pattern, with, count).into())
 }
 
-fn replace_regex(
-    value: &str,
-    regex: &vrl::value::value::ValueRegex,
-    with: &str,
-    count: usize,
-) -> Resolved {
+fn replace_regex(value: &str, regex: &vrl::value::value::ValueRegex, with: &str, count: usize) -> Resolved {
     let mut result = String::new();
     let mut copied = 0;
     for captures in regex.captures_iter(value).take(count) {
@@ -126,9 +115,7 @@ fn replace_regex(
         result.push_str(&value[copied..whole.start()]);
         // A group can be named many times in `with`; check before it is written out.
         let references = with.matches('$').count();
-        let longest = references
-            .saturating_mul(whole.len())
-            .saturating_add(with.len());
+        let longest = references.saturating_mul(whole.len()).saturating_add(with.len());
         check_length(result.len().saturating_add(longest))?;
         captures.expand(with, &mut result);
         copied = whole.end();

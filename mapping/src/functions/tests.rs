@@ -5,18 +5,14 @@ use serde_json::{Value as Json, json};
 use super::lists::OWN;
 use super::*;
 use crate::{
-    Context, Data, EventAttributes, Input, IntegrationName, LimitKind, Limits, RunError, compile,
-    run_transform,
+    Context, Data, EventAttributes, Input, IntegrationName, LimitKind, Limits, RunError, compile, run_transform,
 };
 
 fn run(source: &str, event: &Json) -> Result<Json, RunError> {
     let program = compile(source, Purpose::Transform).unwrap_or_else(|e| panic!("{source}: {e}"));
     let data = Data::from(event.clone());
     let context = Context::new(&EventAttributes::default(), &IntegrationName::default());
-    let input = Input {
-        data: &data,
-        context: &context,
-    };
+    let input = Input { data: &data, context: &context };
     run_transform(&program, input, &Limits::default()).map(|data| data.to_json())
 }
 
@@ -29,49 +25,28 @@ fn every_function_of_the_engine_is_on_exactly_one_list() {
         // The clock is on two: allowed for some purposes, with a reason for the others.
         let refused = denied().any(|denied| *denied == name) && !CLOCK.contains(&name);
         let clock = CLOCK.contains(&name);
-        let lists = [allowed, refused, clock]
-            .into_iter()
-            .filter(|on| *on)
-            .count();
+        let lists = [allowed, refused, clock].into_iter().filter(|on| *on).count();
         assert_eq!(lists, 1, "{name}");
     }
     let engine: BTreeSet<&str> = vrl::stdlib::all().iter().map(|f| f.identifier()).collect();
     for name in ALLOWED.iter().chain(CLOCK) {
-        assert!(
-            engine.contains(name),
-            "{name} is not a function of the engine"
-        );
+        assert!(engine.contains(name), "{name} is not a function of the engine");
     }
     for (name, keyword, _) in BOUNDED {
         let function = TIMED.iter().find(|f| f.identifier() == *name).expect(name);
-        assert!(
-            function.parameters().iter().any(|p| p.keyword == *keyword),
-            "{name}"
-        );
+        assert!(function.parameters().iter().any(|p| p.keyword == *keyword), "{name}");
     }
 }
 
 #[test]
 fn nothing_that_sees_more_than_the_event_can_be_called() {
-    for purpose in [
-        Purpose::Filter,
-        Purpose::Key,
-        Purpose::Transform,
-        Purpose::Normalize,
-        Purpose::Outcome,
-    ] {
+    for purpose in [Purpose::Filter, Purpose::Key, Purpose::Transform, Purpose::Normalize, Purpose::Outcome] {
         let names = names(purpose);
         for name in &names {
-            let outside = [
-                "random", "uuid_v", "dns", "http", "env", "hostname", "secret", "crypt", "log",
-                "timezone",
-            ];
+            let outside = ["random", "uuid_v", "dns", "http", "env", "hostname", "secret", "crypt", "log", "timezone"];
             assert!(!outside.iter().any(|part| name.contains(part)), "{name}");
         }
-        let clock = matches!(
-            purpose,
-            Purpose::Filter | Purpose::Transform | Purpose::Normalize
-        );
+        let clock = matches!(purpose, Purpose::Filter | Purpose::Transform | Purpose::Normalize);
         assert_eq!(names.contains(&"now"), clock, "{purpose:?}");
         assert!(!names.contains(&at_most::NAME));
     }
@@ -82,19 +57,13 @@ fn replace_and_join_answer_as_the_engines_own() {
     let own = select(&[ALLOWED]);
     let theirs: Functions = vrl::stdlib::all();
     let answer = |source: &str, functions: &Functions| {
-        let program = vrl::compiler::compile(source, functions)
-            .unwrap_or_else(|e| panic!("{source}: {e:?}"))
-            .program;
+        let program = vrl::compiler::compile(source, functions).unwrap_or_else(|e| panic!("{source}: {e:?}")).program;
         let mut target = vrl::compiler::TargetValue {
             value: vrl::value::Value::Null,
             metadata: vrl::value::Value::Null,
             secrets: vrl::value::Secrets::new(),
         };
-        vrl::compiler::runtime::Runtime::default().resolve(
-            &mut target,
-            &program,
-            &vrl::compiler::TimeZone::default(),
-        )
+        vrl::compiler::runtime::Runtime::default().resolve(&mut target, &program, &vrl::compiler::TimeZone::default())
     };
     for source in [
         r#"replace("abcabc", "b", "é")"#,
@@ -133,16 +102,9 @@ fn multiplication_gives_what_it_should_for_numbers_and_fails_for_text() {
         ("{\"x\": (1000000000 * .s) ?? 0}", json!(0)),
         ("{\"x\": (.n * 2) ?? -1}", json!(-1)),
         ("{\"x\": (.z * 1) ?? -1}", json!(-0.0)),
-        (
-            "s = \"ab\"\nx = (s * 1000000000) ?? 1\n{\"x\": x}",
-            json!(1),
-        ),
+        ("s = \"ab\"\nx = (s * 1000000000) ?? 1\n{\"x\": x}", json!(1)),
     ] {
-        assert_eq!(
-            run(source, &event).map(|r| r["x"].clone()),
-            Ok(expected),
-            "{source}"
-        );
+        assert_eq!(run(source, &event).map(|r| r["x"].clone()), Ok(expected), "{source}");
     }
 }
 
@@ -172,18 +134,9 @@ fn arguments_are_bounded_by_position_and_by_keyword() {
         }
     }
     let short = json!({"s": "a,b"});
-    assert_eq!(
-        run("split(string!(.s), \",\")", &short),
-        Ok(json!(["a", "b"]))
-    );
-    assert_eq!(
-        run("split(.s, \",\", limit: 1) ?? []", &short),
-        Ok(json!(["a,b"]))
-    );
-    assert_eq!(
-        run("split(limit: 1, pattern: \",\", value: .s) ?? []", &short),
-        Ok(json!(["a,b"]))
-    );
+    assert_eq!(run("split(string!(.s), \",\")", &short), Ok(json!(["a", "b"])));
+    assert_eq!(run("split(.s, \",\", limit: 1) ?? []", &short), Ok(json!(["a,b"])));
+    assert_eq!(run("split(limit: 1, pattern: \",\", value: .s) ?? []", &short), Ok(json!(["a,b"])));
 }
 
 #[test]
@@ -191,18 +144,12 @@ fn digests_are_available() {
     let event = json!({"id": "a"});
     for (source, expected) in [
         ("md5(\"a\")", "0cc175b9c0f1b6a831c399e269772661"),
-        (
-            "slice!(sha2(\"a\", variant: \"SHA-256\"), 0, 8)",
-            "ca978112",
-        ),
+        ("slice!(sha2(\"a\", variant: \"SHA-256\"), 0, 8)", "ca978112"),
         ("slice!(encode_base16(hmac(\"a\", \"k\")), 0, 4)", "3a88"),
     ] {
         let result = run(source, &event).expect(source);
         let text = result.as_str().unwrap_or_default();
-        assert!(
-            source.contains("hmac") || text == expected,
-            "{source}: {text}"
-        );
+        assert!(source.contains("hmac") || text == expected, "{source}: {text}");
     }
 }
 
@@ -259,27 +206,16 @@ fn no_allowed_function_panics_or_takes_long_on_odd_values() {
             called.insert(name);
             // Three free arguments have too many combinations for a test: every 37th.
             let step = if arity == 3 { 37 } else { 1 };
-            let combinations =
-                (0..values.len().pow(u32::try_from(arity).expect("small"))).step_by(step);
+            let combinations = (0..values.len().pow(u32::try_from(arity).expect("small"))).step_by(step);
             for combination in combinations {
-                let value =
-                    |place: u32| &values[combination / values.len().pow(place) % values.len()];
+                let value = |place: u32| &values[combination / values.len().pow(place) % values.len()];
                 let data = Data::from(json!({"a": value(0), "b": value(1), "c": value(2)}));
-                let input = Input {
-                    data: &data,
-                    context: &context,
-                };
+                let input = Input { data: &data, context: &context };
                 let start = std::time::Instant::now();
                 let result = run_transform(&program, input, &Limits::default());
                 let time = start.elapsed();
                 let known = PANICS.iter().any(|(f, v)| *f == name && *value(0) == *v);
-                let shown = || {
-                    format!(
-                        "{source} on {:.200}, {:.200}",
-                        value(0).to_string(),
-                        value(1).to_string()
-                    )
-                };
+                let shown = || format!("{source} on {:.200}, {:.200}", value(0).to_string(), value(1).to_string());
                 assert!(known || result != Err(RunError::Panicked), "{}", shown());
                 assert!(time.as_millis() < 500, "{} took {time:?}", shown());
             }
@@ -291,16 +227,7 @@ fn no_allowed_function_panics_or_takes_long_on_odd_values() {
 #[test]
 fn a_wrong_type_is_an_error_that_can_be_handled_and_never_a_panic() {
     let event = json!({"n": 1, "s": "aB"});
-    assert_eq!(
-        run("{\"x\": snakecase(.n) ?? \"none\"}", &event),
-        Ok(json!({"x": "none"}))
-    );
-    assert_eq!(
-        run("{\"x\": snakecase(.s) ?? \"none\"}", &event),
-        Ok(json!({"x": "a_b"}))
-    );
-    assert_eq!(
-        run("{\"x\": split(.n, \",\") ?? []}", &event),
-        Ok(json!({"x": []}))
-    );
+    assert_eq!(run("{\"x\": snakecase(.n) ?? \"none\"}", &event), Ok(json!({"x": "none"})));
+    assert_eq!(run("{\"x\": snakecase(.s) ?? \"none\"}", &event), Ok(json!({"x": "a_b"})));
+    assert_eq!(run("{\"x\": split(.n, \",\") ?? []}", &event), Ok(json!({"x": []})));
 }

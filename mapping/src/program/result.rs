@@ -20,11 +20,7 @@ pub(super) fn check(
     purpose: Purpose,
 ) -> Result<(), Fault> {
     let Some(last) = last_expression(tree) else {
-        return Err(unfit(
-            Span::default(),
-            "the expression is empty",
-            &remedy(purpose, ".field"),
-        ));
+        return Err(unfit(Span::default(), "the expression is empty", &remedy(purpose, ".field")));
     };
     let span = last.span();
     let result = engine.final_type_info().result;
@@ -37,18 +33,11 @@ pub(super) fn check(
         Purpose::Filter | Purpose::Outcome => (kind.is_boolean(), "exactly boolean"),
         Purpose::Key => (kind.is_bytes(), "exactly string"),
         Purpose::Normalize => (kind.is_object(), "exactly an object"),
-        Purpose::Transform => (
-            !kind.is_null() && !kind.is_undefined(),
-            "something, not always null",
-        ),
+        Purpose::Transform => (!kind.is_null() && !kind.is_undefined(), "something, not always null"),
     };
     if !fits {
         let message = format!("the result must be {expected}, but is {}", named(&kind));
-        return Err(unfit(
-            span,
-            &message,
-            &remedy(purpose, example(source, span)),
-        ));
+        return Err(unfit(span, &message, &remedy(purpose, example(source, span))));
     }
     if purpose.may_change_data() && assigns_a_part(last) {
         let message = "the result would be the value just assigned, not the whole";
@@ -85,15 +74,13 @@ fn assigns_a_part(expr: &ast::Node<Expr>) -> bool {
 /// How to get the type that is needed, with the user's own words where they are a plain path.
 fn remedy(purpose: Purpose, path: &str) -> String {
     match purpose {
-        Purpose::Filter | Purpose::Outcome => format!(
-            "compare, for example `{path} == \"value\"`, or use `bool!({path})`; give every `if` an `else`"
-        ),
-        Purpose::Key => format!(
-            "use `string!({path})` to fail events without it, or `to_string({path}) ?? \"default\"`"
-        ),
-        Purpose::Normalize => {
-            "end with `.` or with an object like `{\"id\": .id}`; give every `if` an `else`".into()
+        Purpose::Filter | Purpose::Outcome => {
+            format!("compare, for example `{path} == \"value\"`, or use `bool!({path})`; give every `if` an `else`")
         }
+        Purpose::Key => {
+            format!("use `string!({path})` to fail events without it, or `to_string({path}) ?? \"default\"`")
+        }
+        Purpose::Normalize => "end with `.` or with an object like `{\"id\": .id}`; give every `if` an `else`".into(),
         Purpose::Transform => "end with `.` or with an object like `{\"id\": .id}`".into(),
     }
 }
@@ -108,11 +95,7 @@ fn example(source: &str, span: Span) -> &str {
 
 /// As people say it: "any JSON value" instead of all of its types, null for what may be missing.
 fn named(kind: &Kind) -> String {
-    let kind = if kind.contains_undefined() {
-        kind.clone().without_undefined().or_null()
-    } else {
-        kind.clone()
-    };
+    let kind = if kind.contains_undefined() { kind.clone().without_undefined().or_null() } else { kind.clone() };
     if kind.is_superset(&Kind::json()).is_ok() {
         return "any JSON value".to_owned();
     }

@@ -17,33 +17,19 @@ fn refused(
     message: &'static str,
     remedy: &'static str,
 ) -> Refused {
-    Refused {
-        source,
-        purpose,
-        at,
-        code,
-        message,
-        remedy,
-    }
+    Refused { source, purpose, at, code, message, remedy }
 }
 
 fn check(cases: &[Refused]) {
     for case in cases {
         let error = compile(case.source, case.purpose).expect_err(case.source);
         let [diagnostic] = error.diagnostics.as_slice() else {
-            panic!(
-                "{}: {} faults: {error:?}",
-                case.source,
-                error.diagnostics.len()
-            );
+            panic!("{}: {} faults: {error:?}", case.source, error.diagnostics.len());
         };
         let source = case.source;
         assert_eq!((diagnostic.line, diagnostic.column), case.at, "{source}");
         assert_eq!(diagnostic.code, case.code, "{source}");
-        assert!(
-            diagnostic.message.contains(case.message),
-            "{source}: {diagnostic}"
-        );
+        assert!(diagnostic.message.contains(case.message), "{source}: {diagnostic}");
         let remedy = diagnostic.remedy.as_deref().expect(source);
         assert!(remedy.contains(case.remedy), "{source}: {diagnostic}");
         let line = format!("line {}, column {}: ", case.at.0, case.at.1);
@@ -75,10 +61,7 @@ fn results_have_exactly_the_type_of_their_purpose() {
         (Normalize, ".email = downcase(string!(.email))\n."),
         (Normalize, "{\"id\": .id}"),
         (Outcome, ".status == 429 && .headers.\"x-quota\" == \"0\""),
-        (
-            Outcome,
-            "contains(string(.body.message) ?? \"\", \"try again\")",
-        ),
+        (Outcome, "contains(string(.body.message) ?? \"\", \"try again\")"),
     ] {
         let program = compile(source, purpose).unwrap_or_else(|e| panic!("{source}: {e}"));
         assert_eq!((program.purpose(), program.source()), (purpose, source));
@@ -89,111 +72,20 @@ fn results_have_exactly_the_type_of_their_purpose() {
 fn wrong_results_are_refused_with_the_way_to_the_right_type() {
     use Purpose::{Filter, Key, Normalize, Outcome, Transform};
     check(&[
-        refused(
-            Filter,
-            ".a",
-            (1, 1),
-            "E1010",
-            "exactly boolean, but is any JSON value",
-            "`bool!(.a)`",
-        ),
-        refused(
-            Filter,
-            "x = 1\nif .a == x { true }",
-            (2, 1),
-            "E1010",
-            "boolean or null",
-            "`else`",
-        ),
-        refused(
-            Filter,
-            "if .a == 1 { return 1 }\ntrue",
-            (2, 1),
-            "E1010",
-            "integer or boolean",
-            "`else`",
-        ),
-        refused(
-            Outcome,
-            ".status",
-            (1, 1),
-            "E1010",
-            "exactly boolean, but is integer",
-            "`.status == ",
-        ),
-        refused(
-            Key,
-            "%event.subject",
-            (1, 1),
-            "E1010",
-            "string or null",
-            "`string!(%event.subject)`",
-        ),
-        refused(
-            Key,
-            ".id",
-            (1, 1),
-            "E1010",
-            "exactly string",
-            "`to_string(.id) ?? \"default\"`",
-        ),
-        refused(
-            Key,
-            "1",
-            (1, 1),
-            "E1010",
-            "but is integer",
-            "string!(.field)",
-        ),
-        refused(
-            Normalize,
-            "[.]",
-            (1, 1),
-            "E1010",
-            "exactly an object",
-            "end with `.`",
-        ),
-        refused(
-            Transform,
-            ".a = 1",
-            (1, 1),
-            "E1010",
-            "value just assigned",
-            "add a last line with `.`",
-        ),
-        refused(
-            Transform,
-            "null",
-            (1, 1),
-            "E1010",
-            "not always null",
-            "end with `.`",
-        ),
-        refused(
-            Transform,
-            "abort",
-            (1, 1),
-            "E1010",
-            "always aborts",
-            "under a condition",
-        ),
-        refused(
-            Key,
-            "abort \"no\"",
-            (1, 1),
-            "E1010",
-            "always aborts",
-            "under a condition",
-        ),
+        refused(Filter, ".a", (1, 1), "E1010", "exactly boolean, but is any JSON value", "`bool!(.a)`"),
+        refused(Filter, "x = 1\nif .a == x { true }", (2, 1), "E1010", "boolean or null", "`else`"),
+        refused(Filter, "if .a == 1 { return 1 }\ntrue", (2, 1), "E1010", "integer or boolean", "`else`"),
+        refused(Outcome, ".status", (1, 1), "E1010", "exactly boolean, but is integer", "`.status == "),
+        refused(Key, "%event.subject", (1, 1), "E1010", "string or null", "`string!(%event.subject)`"),
+        refused(Key, ".id", (1, 1), "E1010", "exactly string", "`to_string(.id) ?? \"default\"`"),
+        refused(Key, "1", (1, 1), "E1010", "but is integer", "string!(.field)"),
+        refused(Normalize, "[.]", (1, 1), "E1010", "exactly an object", "end with `.`"),
+        refused(Transform, ".a = 1", (1, 1), "E1010", "value just assigned", "add a last line with `.`"),
+        refused(Transform, "null", (1, 1), "E1010", "not always null", "end with `.`"),
+        refused(Transform, "abort", (1, 1), "E1010", "always aborts", "under a condition"),
+        refused(Key, "abort \"no\"", (1, 1), "E1010", "always aborts", "under a condition"),
         refused(Transform, "", (1, 1), "E1010", "empty", "end with `.`"),
-        refused(
-            Filter,
-            "# only a comment",
-            (1, 1),
-            "E1010",
-            "empty",
-            "compare",
-        ),
+        refused(Filter, "# only a comment", (1, 1), "E1010", "empty", "compare"),
     ]);
 }
 
@@ -201,168 +93,32 @@ fn wrong_results_are_refused_with_the_way_to_the_right_type() {
 fn faults_say_where_they_are_and_what_to_write_instead() {
     use Purpose::{Filter, Key, Transform};
     check(&[
-        refused(
-            Transform,
-            "é = 1\n.a",
-            (1, 1),
-            "E203",
-            "syntax error",
-            "complete or remove",
-        ),
-        refused(
-            Key,
-            "\n  to_int(.a)",
-            (2, 3),
-            "E100",
-            "unhandled error",
-            "`to_int!(.a)` to fail",
-        ),
-        refused(
-            Key,
-            "x = to_int(.a)\nto_string(x)",
-            (1, 5),
-            "E103",
-            "fallible",
-            "`to_int(.a) ?? default`",
-        ),
-        refused(
-            Transform,
-            "{\"é\": .a / .b}",
-            (1, 7),
-            "E100",
-            "unhandled",
-            "`(.a / .b) ?? default`",
-        ),
-        refused(
-            Transform,
-            "{\"t\": .a * .b}",
-            (1, 7),
-            "E100",
-            "unhandled",
-            "`(.a * .b) ?? default`",
-        ),
-        refused(
-            Filter,
-            "strlen(.a) == 2",
-            (1, 8),
-            "E110",
-            "argument type",
-            "`string!(.a)`",
-        ),
-        refused(
-            Filter,
-            "if .a { true } else { false }",
-            (1, 4),
-            "E102",
-            "predicate",
-            "`bool!(.field)`",
-        ),
-        refused(
-            Key,
-            "upcas(\"a\")",
-            (1, 1),
-            "E105",
-            "undefined function",
-            "upcase",
-        ),
-        refused(
-            Transform,
-            "x + 1",
-            (1, 1),
-            "E701",
-            "undefined variable",
-            "`.x` for a field",
-        ),
-        refused(
-            Filter,
-            ".a = 1\ntrue",
-            (1, 1),
-            "E315",
-            "read-only",
-            "variable",
-        ),
-        refused(
-            Filter,
-            "del(.a) == 1",
-            (1, 1),
-            "E610",
-            "read-only",
-            "variable",
-        ),
-        refused(
-            Transform,
-            "%event.id = \"x\"\n.",
-            (1, 1),
-            "E315",
-            "read-only",
-            "variable",
-        ),
-        refused(
-            Transform,
-            "%x = 1\n.",
-            (1, 1),
-            "E315",
-            "read-only",
-            "variable",
-        ),
-        refused(
-            Key,
-            "foo(",
-            (1, 5),
-            "E204",
-            "unexpected end of program",
-            "complete",
-        ),
-        refused(
-            Key,
-            "now()",
-            (1, 1),
-            "E105",
-            "undefined function",
-            "%event.time",
-        ),
-        refused(
-            Transform,
-            "uuid_v4()",
-            (1, 1),
-            "E105",
-            "undefined function",
-            "%event.id",
-        ),
-        refused(
-            Transform,
-            "get_env_var!(\"HOME\")",
-            (1, 1),
-            "E105",
-            "undefined",
-            "nothing but the event",
-        ),
-        refused(
-            Transform,
-            "http_request!(\"x\")",
-            (1, 1),
-            "E105",
-            "undefined",
-            "nothing but the event",
-        ),
-        refused(
-            Transform,
-            "dns_lookup!(\"x\")",
-            (1, 1),
-            "E105",
-            "undefined",
-            "nothing but the event",
-        ),
+        refused(Transform, "é = 1\n.a", (1, 1), "E203", "syntax error", "complete or remove"),
+        refused(Key, "\n  to_int(.a)", (2, 3), "E100", "unhandled error", "`to_int!(.a)` to fail"),
+        refused(Key, "x = to_int(.a)\nto_string(x)", (1, 5), "E103", "fallible", "`to_int(.a) ?? default`"),
+        refused(Transform, "{\"é\": .a / .b}", (1, 7), "E100", "unhandled", "`(.a / .b) ?? default`"),
+        refused(Transform, "{\"t\": .a * .b}", (1, 7), "E100", "unhandled", "`(.a * .b) ?? default`"),
+        refused(Filter, "strlen(.a) == 2", (1, 8), "E110", "argument type", "`string!(.a)`"),
+        refused(Filter, "if .a { true } else { false }", (1, 4), "E102", "predicate", "`bool!(.field)`"),
+        refused(Key, "upcas(\"a\")", (1, 1), "E105", "undefined function", "upcase"),
+        refused(Transform, "x + 1", (1, 1), "E701", "undefined variable", "`.x` for a field"),
+        refused(Filter, ".a = 1\ntrue", (1, 1), "E315", "read-only", "variable"),
+        refused(Filter, "del(.a) == 1", (1, 1), "E610", "read-only", "variable"),
+        refused(Transform, "%event.id = \"x\"\n.", (1, 1), "E315", "read-only", "variable"),
+        refused(Transform, "%x = 1\n.", (1, 1), "E315", "read-only", "variable"),
+        refused(Key, "foo(", (1, 5), "E204", "unexpected end of program", "complete"),
+        refused(Key, "now()", (1, 1), "E105", "undefined function", "%event.time"),
+        refused(Transform, "uuid_v4()", (1, 1), "E105", "undefined function", "%event.id"),
+        refused(Transform, "get_env_var!(\"HOME\")", (1, 1), "E105", "undefined", "nothing but the event"),
+        refused(Transform, "http_request!(\"x\")", (1, 1), "E105", "undefined", "nothing but the event"),
+        refused(Transform, "dns_lookup!(\"x\")", (1, 1), "E105", "undefined", "nothing but the event"),
     ]);
 }
 
 #[test]
 fn several_faults_are_listed_in_the_order_of_the_source() {
-    let error = compile(
-        "a = to_int(.a)\nb = upcas(.a)\nc = to_int(.c)\n.",
-        Purpose::Transform,
-    )
-    .expect_err("three faults");
+    let error =
+        compile("a = to_int(.a)\nb = upcas(.a)\nc = to_int(.c)\n.", Purpose::Transform).expect_err("three faults");
     let lines: Vec<usize> = error.diagnostics.iter().map(|d| d.line).collect();
     assert_eq!(lines, [1, 2, 3]);
     assert!(error.to_string().ends_with("(and 2 more)"), "{error}");
@@ -370,8 +126,7 @@ fn several_faults_are_listed_in_the_order_of_the_source() {
 
 #[test]
 fn the_full_rendering_shows_the_source_with_a_caret_and_the_fix() {
-    let error =
-        compile(".total = .price * .quantity\n.", Purpose::Transform).expect_err("fallible");
+    let error = compile(".total = .price * .quantity\n.", Purpose::Transform).expect_err("fallible");
     let rendered = error.rendered();
     for part in [
         "error[E103]",

@@ -45,11 +45,7 @@ impl Target for EventTarget<'_> {
         }
     }
 
-    fn target_remove(
-        &mut self,
-        path: &OwnedTargetPath,
-        compact: bool,
-    ) -> Result<Option<Value>, String> {
+    fn target_remove(&mut self, path: &OwnedTargetPath, compact: bool) -> Result<Option<Value>, String> {
         match path.prefix {
             PathPrefix::Event => Ok(self.data.to_mut().remove(&path.path, compact)),
             PathPrefix::Metadata => Err(READ_ONLY.to_owned()),

@@ -74,9 +74,7 @@ impl Size {
     /// A template is compiled to a chain of additions, one level deeper for each of its parts.
     pub(super) fn literal(&self, literal: &Literal, span: Span) -> Result<(), Fault> {
         match literal {
-            Literal::String(template) if self.depth + template.0.len() > MAX_DEPTH => {
-                Err(too_deep(span))
-            }
+            Literal::String(template) if self.depth + template.0.len() > MAX_DEPTH => Err(too_deep(span)),
             _ => Ok(()),
         }
     }

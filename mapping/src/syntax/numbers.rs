@@ -27,21 +27,12 @@ pub(super) fn number(expr: Box<Node<Expr>>, span: Span) -> Result<Box<Node<Expr>
             _ => return Err(not_a_number),
         },
         // These give numbers or fail already.
-        Expr::Op(op)
-            if matches!(
-                op.inner().1.inner(),
-                Opcode::Mul | Opcode::Sub | Opcode::Div
-            ) =>
-        {
+        Expr::Op(op) if matches!(op.inner().1.inner(), Opcode::Mul | Opcode::Sub | Opcode::Div) => {
             return Ok(expr);
         }
         _ => {}
     }
     let zero = Expr::Literal(Node::new(span, Literal::Integer(0)));
-    let op = Op(
-        expr,
-        Node::new(span, Opcode::Sub),
-        Box::new(Node::new(span, zero)),
-    );
+    let op = Op(expr, Node::new(span, Opcode::Sub), Box::new(Node::new(span, zero)));
     Ok(Box::new(Node::new(span, Expr::Op(Node::new(span, op)))))
 }

@@ -1,0 +1,230 @@
+//! Stage count: what was settled is added up here, and handed to the counter stream once a second.
+//!
+//! A record is counted when it is settled. The counts are exact while nothing is killed; a killed worker makes them wrong
+//! by at most what it had in hand and had not flushed.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use ropeway_crds::{
+    condition::bounded,
+    counters::Counts,
+    integration::State,
+    report::{Failure, LaneReport, Problem},
+};
+
+use crate::decide::{DeadLetter, DeadLetterReason, Done, Park, Settlement};
+
+/// The window of `recent_attempts` and `recent_failures`, in slots of ten seconds: five minutes.
+const SLOTS: usize = 30;
+const SLOT: Duration = Duration::from_secs(10);
+
+/// What one lane has done and how it fares.
+#[derive(Debug)]
+pub struct Tally {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    unflushed: Counts,
+    total: Counts,
+    slots: VecDeque<(u64, u64)>,
+    slot_began: Instant,
+    last_success: Option<Timestamp>,
+    last_error: Option<Failure>,
+    credentials_refused: bool,
+    bound: bool,
+    problem: Option<Problem>,
+    effective: Option<State>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                unflushed: Counts::default(),
+                total: Counts::default(),
+                slots: VecDeque::from([(0, 0)]),
+                slot_began: Instant::now(),
+                last_success: None,
+                last_error: None,
+                credentials_refused: false,
+                bound: false,
+                problem: None,
+                effective: None,
+            }),
+        }
+    }
+}
+
+impl Tally {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a settlement that has taken effect.
+    pub fn settled(&self, settlement: &Settlement, now: Timestamp) {
+        let mut inner = self.lock();
+        let counts = counts_of(settlement);
+        inner.unflushed = inner.unflushed.plus(counts);
+        inner.total = inner.total.plus(counts);
+        let (attempted, failure) = match settlement {
+            Settlement::Done(Done::Delivered) => (true, None),
+            Settlement::Done(Done::Filtered | Done::Deduplicated) => (false, None),
+            Settlement::Park(Park { held, failure, .. }) => {
+                (true, Some((if held.is_some() { "Held" } else { "Retry" }, failure)))
+            }
+            Settlement::DeadLetter(DeadLetter { reason, failure }) => (true, Some((reason.as_str(), failure))),
+        };
+        inner.turn();
+        if attempted && let Some((attempts, failures)) = inner.slots.back_mut() {
+            *attempts += 1;
+            *failures += u64::from(failure.is_some());
+        }
+        match failure {
+            Some((reason, failure)) => {
+                inner.last_error = Some(Failure {
+                    time: now,
+                    reason: reason.to_owned(),
+                    code: failure.code,
+                    message: bounded(&failure.message),
+                });
+            }
+            None if attempted => {
+                inner.last_success = Some(now);
+                inner.credentials_refused = false;
+            }
+            None => {}
+        }
+        if let Settlement::Park(Park { held: Some(crate::provider::HoldCause::Credentials), .. }) = settlement {
+            inner.credentials_refused = true;
+        }
+    }
+
+    /// Takes what has not been flushed yet; the caller answers for it from now on.
+    pub fn take_unflushed(&self) -> Counts {
+        std::mem::take(&mut self.lock().unflushed)
+    }
+
+    /// Everything that was counted since the worker started.
+    pub fn total(&self) -> Counts {
+        self.lock().total
+    }
+
+    /// The lane reads its consumers, or would but for a pause.
+    pub fn bound(&self) {
+        let mut inner = self.lock();
+        inner.bound = true;
+        inner.problem = None;
+    }
+
+    /// Something keeps the lane from reading its consumers.
+    pub fn unbound(&self, problem: Problem) {
+        let mut inner = self.lock();
+        inner.bound = false;
+        inner.problem = Some(problem);
+    }
+
+    /// Says which state has taken effect in the lane.
+    pub fn take_effect(&self, state: Option<State>) {
+        self.lock().effective = state;
+    }
+
+    /// The state that has taken effect in the lane.
+    pub fn effective(&self) -> Option<State> {
+        self.lock().effective
+    }
+
+    /// The lane's part of a heartbeat.
+    pub fn report(&self, destination: &str) -> LaneReport {
+        let mut inner = self.lock();
+        inner.turn();
+        let (recent_attempts, recent_failures) =
+            inner.slots.iter().fold((0, 0), |(attempts, failures), slot| (attempts + slot.0, failures + slot.1));
+        LaneReport {
+            destination: destination.to_owned(),
+            bound: inner.bound,
+            problem: inner.problem.clone(),
+            credentials_refused: inner.credentials_refused,
+            recent_attempts,
+            recent_failures,
+            last_success: inner.last_success,
+            last_error: inner.last_error.clone(),
+        }
+    }
+}
+
+impl Inner {
+    /// Opens the slots for the time that has passed.
+    fn turn(&mut self) {
+        let passed = self.slot_began.elapsed().as_secs() / SLOT.as_secs();
+        for _ in 0..passed.min(SLOTS as u64) {
+            self.slots.push_back((0, 0));
+        }
+        while self.slots.len() > SLOTS {
+            self.slots.pop_front();
+        }
+        self.slot_began += SLOT * u32::try_from(passed).unwrap_or(u32::MAX);
+    }
+}
+
+/// What a settlement adds to the counters.
+fn counts_of(settlement: &Settlement) -> Counts {
+    let none = Counts::default();
+    let done = Counts { settled: 1, ..none };
+    match settlement {
+        Settlement::Done(Done::Delivered) => Counts { delivered: 1, ..done },
+        Settlement::Done(Done::Filtered) => Counts { filtered: 1, ..done },
+        Settlement::Done(Done::Deduplicated) => Counts { deduplicated: 1, ..done },
+        Settlement::Park(Park { held: Some(_), .. }) => Counts { held: 1, ..none },
+        Settlement::Park(Park { held: None, .. }) => Counts { retried: 1, ..none },
+        Settlement::DeadLetter(DeadLetter { reason: DeadLetterReason::Rejected, .. }) => {
+            Counts { rejected: 1, dead_lettered: 1, ..done }
+        }
+        Settlement::DeadLetter(_) => Counts { failed: 1, dead_lettered: 1, ..done },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider;
+
+    fn dead(reason: DeadLetterReason) -> Settlement {
+        let failure = provider::Failure { code: Some(422), message: "refused".into() };
+        Settlement::DeadLetter(DeadLetter { reason, failure })
+    }
+
+    #[test]
+    fn each_end_of_an_event_is_counted_in_exactly_one_of_the_final_counters() {
+        for settlement in [
+            Settlement::Done(Done::Delivered),
+            Settlement::Done(Done::Filtered),
+            Settlement::Done(Done::Deduplicated),
+            dead(DeadLetterReason::Rejected),
+            dead(DeadLetterReason::Exhausted),
+            dead(DeadLetterReason::MappingFailed),
+        ] {
+            let counts = counts_of(&settlement);
+            let ends = counts.delivered + counts.filtered + counts.deduplicated + counts.rejected + counts.failed;
+            assert_eq!((counts.settled, ends), (1, 1), "{settlement:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_for_a_flush_is_not_taken_twice() {
+        let tally = Tally::default();
+        tally.settled(&dead(DeadLetterReason::Rejected), Timestamp::UNIX_EPOCH);
+        assert_eq!(tally.take_unflushed().rejected, 1);
+        assert!(tally.take_unflushed().is_zero());
+        assert_eq!(tally.total().rejected, 1);
+        let report = tally.report("crm");
+        assert_eq!((report.recent_attempts, report.recent_failures), (1, 1));
+        assert_eq!(report.last_error.unwrap().code, Some(422));
+    }
+}

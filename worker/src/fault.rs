@@ -1,0 +1,53 @@
+//! Named points at which a test can kill the process, as a machine that loses power would.
+//!
+//! They exist only in builds with the feature `fault-injection`; in every other build [`reached`] is empty.
+
+/// A step of the loop after which the process may be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A message was taken from its stream.
+    Pulled,
+    /// Its record was made.
+    Mapped,
+    /// The request is about to be written.
+    Sending,
+    /// The answer was read.
+    Answered,
+    /// A retry was parked, the original is not acknowledged yet.
+    Parked,
+    /// A dead letter was written, the original is not acknowledged yet.
+    DeadLettered,
+    /// The original is about to be acknowledged.
+    Acknowledging,
+    /// The trim record was advanced, nothing is purged yet.
+    TrimRecorded,
+}
+
+/// Says that a step was reached. With the feature and `ROPEWAY_CRASH_AT=<step>:<n>` in the environment, the `n`th time
+/// at that step kills the process with SIGKILL.
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub fn reached(_: Step) {}
+
+/// Says that a step was reached. With the feature and `ROPEWAY_CRASH_AT=<step>:<n>` in the environment, the `n`th time
+/// at that step kills the process with SIGKILL.
+#[cfg(feature = "fault-injection")]
+pub fn reached(step: Step) {
+    use std::sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    };
+    static PLAN: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {
+        let plan = std::env::var("ROPEWAY_CRASH_AT").ok()?;
+        let (step, count) = plan.split_once(':')?;
+        Some((step.to_owned(), count.parse().ok()?))
+    });
+    static SEEN: AtomicU64 = AtomicU64::new(0);
+    let Some((wanted, count)) = &*PLAN else { return };
+    if format!("{step:?}") == *wanted && SEEN.fetch_add(1, Ordering::SeqCst) + 1 == *count {
+        let _ = std::process::Command::new("kill").args(["-KILL", &std::process::id().to_string()]).status();
+        loop {
+            std::thread::park();
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The doors of the worker to NATS. Nothing else in the worker holds a client.
+
+pub mod jetstream;
+pub mod publish;

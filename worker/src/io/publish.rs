@@ -1,0 +1,199 @@
+//! Everything that the worker publishes: accepted events, parked retries, dead letters, claims and counts. Each waits for
+//! the server's acknowledgement.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, jetstream::context::PublishErrorKind};
+use bytes::Bytes;
+use jiff::Timestamp;
+use ropeway_crds::{
+    condition::bounded,
+    headers as h,
+    names::{LaneId, ShortUid, events_subject},
+};
+
+use super::jetstream::{Broker, BrokerError, failed};
+use crate::{
+    cloud_event::encode_header,
+    decide::{DeadLetter, Park},
+    decode::History,
+};
+
+/// An event that was accepted and stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The stream had an event with this message id within its window and kept that one.
+    pub duplicate: bool,
+}
+
+/// Whose event is settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// The Integration's UID.
+    pub uid: &'a ShortUid,
+    /// Its name.
+    pub integration: &'a str,
+    /// The destination's name within it.
+    pub destination: &'a str,
+    /// The lane.
+    pub lane: &'a LaneId,
+}
+
+/// An event with what it has behind it, as it goes back into a stream.
+#[derive(Clone, Debug)]
+pub struct Envelope<'a> {
+    /// Whose it is.
+    pub owner: Owner<'a>,
+    /// Its headers, its attributes among them.
+    pub headers: &'a HeaderMap,
+    /// Its body as it came.
+    pub body: Bytes,
+    /// What the delivery has behind it.
+    pub history: &'a History,
+}
+
+/// What a claim on a de-duplication key found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The key is ours, now or from before a crash.
+    Ours,
+    /// Another event has it.
+    Taken,
+}
+
+impl Broker {
+    /// Stores an accepted event and waits until it is safe.
+    ///
+    /// # Errors
+    /// If the stream is full or out of reach; the sender is then told to come again.
+    pub async fn store_event(&self, uid: &ShortUid, headers: HeaderMap, body: Bytes) -> Result<Stored, BrokerError> {
+        let publish = self.context.publish_with_headers(events_subject(uid), headers, body).await;
+        let ack = publish.map_err(failed("store an event"))?.await.map_err(failed("store an event"))?;
+        Ok(Stored { duplicate: ack.duplicate })
+    }
+
+    /// Parks a retry.
+    ///
+    /// A duplicate is what a crash after an earlier park leaves behind: that retry stands, so it is no error.
+    ///
+    /// # Errors
+    /// If the server does not confirm.
+    pub async fn park(&self, envelope: Envelope<'_>, park: &Park) -> Result<(), BrokerError> {
+        let Envelope { owner, headers, body, history: _ } = envelope;
+        let History { delivery, attempt, resend, first_failure, held, holds } = &park.history;
+        let mut headers = carried(headers, owner, &park.history);
+        if let Some(first_failure) = first_failure {
+            headers.insert(h::FIRST_FAILURE, first_failure.to_string());
+        }
+        headers.insert(h::ATTEMPT, attempt.to_string());
+        headers.insert(h::HELD_MS, held.as_millis().to_string());
+        headers.insert(h::HOLDS, holds.to_string());
+        headers.insert(h::SCHEDULE, format!("@at {}", park.due));
+        headers.insert(h::SCHEDULE_TARGET, self.names.again(owner.lane));
+        headers.insert(h::MESSAGE_ID, format!("{delivery}:{}:{resend}:{attempt}:{holds}", owner.lane));
+        let publish = self.context.publish_with_headers(self.names.later(owner.lane, delivery), headers, body).await;
+        publish.map_err(failed("park a retry"))?.await.map_err(failed("park a retry"))?;
+        Ok(())
+    }
+
+    /// Writes a dead letter. Writing it twice is impossible, so finding it there already is success.
+    ///
+    /// # Errors
+    /// If the server does not confirm; the original then stays.
+    pub async fn write_dead_letter(
+        &self,
+        envelope: Envelope<'_>,
+        letter: &DeadLetter,
+        retention: Duration,
+        now: Timestamp,
+    ) -> Result<(), BrokerError> {
+        let Envelope { owner, headers, body, history } = envelope;
+        let History { delivery, attempt, resend, first_failure, held: _, holds: _ } = history;
+        let reason = letter.reason.as_str();
+        let mut headers = carried(headers, owner, history);
+        headers.insert(h::ATTEMPT, attempt.to_string());
+        headers.insert(h::FIRST_FAILURE, first_failure.unwrap_or(now).to_string());
+        headers.insert(h::LAST_FAILURE, now.to_string());
+        headers.insert(h::REASON, reason);
+        headers.insert(h::ERROR, encode_header(&bounded(&letter.failure.message)));
+        if let Some(code) = letter.failure.code {
+            headers.insert(h::CODE, code.to_string());
+        }
+        headers.insert(h::TTL, format!("{}s", retention.as_secs().max(1)));
+        let subject = self.names.dead_letter(owner.uid, owner.lane, reason, delivery, *resend);
+        let any_reason = self.names.dead_letter(owner.uid, owner.lane, "*", delivery, *resend);
+        headers.insert(h::EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
+        headers.insert(h::EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT, any_reason);
+        let publish = self.context.publish_with_headers(subject, headers, body).await;
+        match publish.map_err(failed("write a dead letter"))?.await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(()),
+            Err(error) => Err(failed("write a dead letter")(error)),
+        }
+    }
+
+    /// Claims a de-duplication key for a delivery.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    pub async fn claim(
+        &self,
+        owner: Owner<'_>,
+        key: &str,
+        delivery: &str,
+        window: Duration,
+    ) -> Result<Claim, BrokerError> {
+        let subject = self.names.seen(owner.uid, owner.lane, key);
+        let mut headers = HeaderMap::new();
+        headers.insert(h::EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
+        headers.insert(h::TTL, format!("{}s", window.as_secs().max(1)));
+        let publish = self.context.publish_with_headers(subject.clone(), headers, delivery.to_owned().into()).await;
+        match publish.map_err(failed("claim a key"))?.await {
+            Ok(_) => return Ok(Claim::Ours),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {}
+            Err(error) => return Err(failed("claim a key")(error)),
+        }
+        let stream = self.names.seen_stream();
+        let stream = self.context.get_stream_no_info(&stream).await.map_err(failed("read a claim"))?;
+        let found = stream.direct_get_last_for_subject(subject).await.map_err(failed("read a claim"))?;
+        Ok(if found.payload == delivery.as_bytes() { Claim::Ours } else { Claim::Taken })
+    }
+
+    /// Adds to one counter. `id` makes a repeat of the same addition harmless.
+    ///
+    /// # Errors
+    /// If the server does not confirm.
+    pub async fn add(
+        &self,
+        uid: &ShortUid,
+        lane: &LaneId,
+        word: &str,
+        amount: u64,
+        id: &str,
+    ) -> Result<(), BrokerError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(h::INCREMENT, format!("+{amount}"));
+        headers.insert(h::MESSAGE_ID, id);
+        let publish = self.context.publish_with_headers(self.names.count(uid, lane, word), headers, Bytes::new()).await;
+        publish.map_err(failed("add to a counter"))?.await.map_err(failed("add to a counter"))?;
+        Ok(())
+    }
+}
+
+/// The event's own headers without those that steer a stream, and those that every parked or dead message carries.
+fn carried(original: &HeaderMap, owner: Owner<'_>, history: &History) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, values) in original.iter() {
+        let text: &str = name.as_ref();
+        if !text.to_ascii_lowercase().starts_with("nats-") {
+            for value in values {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+    }
+    headers.insert(h::DELIVERY, history.delivery.as_str());
+    headers.insert(h::RESEND, history.resend.to_string());
+    headers.insert(h::INTEGRATION, owner.integration);
+    headers.insert(h::DESTINATION, owner.destination);
+    headers
+}

@@ -1,0 +1,107 @@
+//! Stage map: an [`Event`] comes in, a [`Record`] for one destination goes out, or nothing where the filter keeps it
+//! back. Pure: the programs are compiled before, and they can neither wait nor reach out.
+
+use bytes::Bytes;
+use ropeway_crds::worker_config::{IntegrationConfig, LaneConfig};
+use ropeway_mapping::{
+    CompileError, Context, DestinationMapping, Input, IntegrationName, Limits, MapError, Mapped, Mapping, Program,
+    Purpose, RunError, compile, run_key,
+};
+
+use crate::decode::Event;
+
+/// What a destination is to get of an event.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The record as JSON.
+    pub body: Bytes,
+}
+
+/// The compiled programs of one lane.
+#[derive(Clone, Debug)]
+pub struct LaneMapping {
+    integration: IntegrationName,
+    limits: Limits,
+    mapping: Mapping,
+    dedup_key: Option<Program>,
+    /// The programs of `delivery.outcomes`, in their order.
+    pub outcomes: Vec<Program>,
+}
+
+/// An expression of the configuration does not compile.
+#[derive(Debug, thiserror::Error)]
+#[error("{field} does not compile: {source}")]
+pub struct ProgramError {
+    /// The field of the Integration's spec.
+    pub field: String,
+    /// What is wrong with it.
+    #[source]
+    pub source: CompileError,
+}
+
+impl LaneMapping {
+    /// Compiles everything that a lane needs. All problems are reported at once.
+    ///
+    /// # Errors
+    /// One for each expression that does not compile.
+    pub fn compile(
+        namespace: &str,
+        integration: &IntegrationConfig,
+        lane: &LaneConfig,
+    ) -> Result<Self, Vec<ProgramError>> {
+        let mut errors = Vec::new();
+        let mut program = |field: String, source: Option<&String>, purpose: Purpose| {
+            let source = source?;
+            compile(source, purpose).map_err(|source| errors.push(ProgramError { field, source })).ok()
+        };
+        let at = |field: &str| format!("destinations[{}].{field}", lane.destination);
+        let normalize = program("normalize".into(), integration.normalize.as_ref(), Purpose::Normalize);
+        let filter = program(at("filter"), lane.filter.as_ref(), Purpose::Filter);
+        let transform = program(at("transform"), lane.transform.as_ref(), Purpose::Transform);
+        let dedup_key = program("dedup.key".into(), integration.dedup.as_ref().map(|dedup| &dedup.key), Purpose::Key);
+        let rules = lane.delivery.outcomes.iter().enumerate();
+        let outcomes = rules
+            .filter_map(|(index, rule)| {
+                program(at(&format!("delivery.outcomes[{index}].when")), Some(&rule.when), Purpose::Outcome)
+            })
+            .collect();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let destination = DestinationMapping { name: lane.destination.clone(), filter, transform };
+        Ok(Self {
+            integration: IntegrationName { name: integration.name.clone(), namespace: namespace.to_owned() },
+            limits: Limits::default(),
+            mapping: Mapping { normalize, destinations: vec![destination] },
+            dedup_key,
+            outcomes,
+        })
+    }
+
+    /// The record for this lane's destination; `None` where its filter keeps the event back.
+    ///
+    /// # Errors
+    /// If an expression fails on this event or breaks a limit.
+    pub fn record(&self, event: &Event) -> Result<Option<Record>, MapError> {
+        let context = Context::new(&event.attributes, &self.integration);
+        let normalized = self.mapping.normalize(Input { data: &event.data, context: &context }, &self.limits)?;
+        let input = Input { data: &normalized, context: &context };
+        let [destination] = self.mapping.destinations.as_slice() else {
+            unreachable!("a lane's mapping has exactly one destination")
+        };
+        match destination.apply(input, &self.limits)? {
+            Mapped::Filtered => Ok(None),
+            Mapped::Record(data) => Ok(Some(Record { body: data.to_json_bytes().into() })),
+        }
+    }
+
+    /// The de-duplication key of an event, if the Integration asks for one.
+    ///
+    /// # Errors
+    /// If the expression fails on this event.
+    pub fn dedup_key(&self, event: &Event) -> Result<Option<String>, RunError> {
+        let Some(program) = &self.dedup_key else { return Ok(None) };
+        let context = Context::new(&event.attributes, &self.integration);
+        run_key(program, Input { data: &event.data, context: &context }, &self.limits).map(Some)
+    }
+}

@@ -1,0 +1,101 @@
+//! A message from a lane's stream, settled exactly once by consuming it. Dropping it means that it comes again.
+
+use std::time::Duration;
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{AckKind, message::Message as JetStreamMessage},
+};
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::fault::{self, Step};
+
+/// Which of a lane's two consumers a message came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The events stream, or the user's own stream.
+    Events,
+    /// The retries stream: a parked retry that came due.
+    Retries,
+}
+
+/// Where a message stands in its stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The stream's name.
+    pub stream: String,
+    /// The stream sequence.
+    pub sequence: u64,
+    /// When the stream stored it.
+    pub stored: Timestamp,
+    /// How often it was handed out, this time included.
+    pub deliveries: u64,
+}
+
+/// A message in hand.
+#[derive(Debug)]
+pub struct Message {
+    inner: JetStreamMessage,
+    /// Which consumer handed it out.
+    pub origin: Origin,
+    /// Where it stands in its stream.
+    pub position: Position,
+}
+
+/// A message could not be settled; it will come again.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to acknowledge message {sequence} of stream {stream}")]
+pub struct SettleError {
+    stream: String,
+    sequence: u64,
+    #[source]
+    source: async_nats::Error,
+}
+
+impl Message {
+    /// Takes a message into hand. `None` where the server sent something that is no stream message.
+    pub fn take(inner: JetStreamMessage, origin: Origin) -> Option<Self> {
+        let position = {
+            let info = inner.info().ok()?;
+            Position {
+                stream: info.stream.to_owned(),
+                sequence: info.stream_sequence,
+                stored: Timestamp::from_nanosecond(info.published.unix_timestamp_nanos()).ok()?,
+                deliveries: u64::try_from(info.delivered).unwrap_or(1),
+            }
+        };
+        fault::reached(Step::Pulled);
+        Some(Self { inner, origin, position })
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.inner.headers.as_ref()
+    }
+
+    /// The body.
+    pub fn body(&self) -> Bytes {
+        self.inner.payload.clone()
+    }
+
+    /// Ends the message's life, and waits until the server has confirmed it.
+    ///
+    /// # Errors
+    /// If the server does not confirm; the message then comes again.
+    pub async fn acknowledge(self) -> Result<(), SettleError> {
+        fault::reached(Step::Acknowledging);
+        self.inner.double_ack().await.map_err(|source| SettleError {
+            stream: self.position.stream.clone(),
+            sequence: self.position.sequence,
+            source,
+        })
+    }
+
+    /// Hands the message back, to be handed out again at once to whoever asks. Best effort: unconfirmed, it comes again
+    /// when its acknowledgement is overdue.
+    pub async fn give_back(self) {
+        // A failure here is the same as not having called: the message comes again later.
+        let _ = self.inner.ack_with(AckKind::Nak(Some(Duration::ZERO))).await;
+    }
+}

@@ -1,0 +1,71 @@
+//! Metrics in the Prometheus text format. Labels are bounded: Integration and destination. Every counter is there from the
+//! start, at zero.
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+use ropeway_crds::counters::Counts;
+
+use crate::count::Tally;
+
+/// One lane as metrics see it.
+#[derive(Clone, Debug)]
+pub struct LaneGauge {
+    /// The Integration's name.
+    pub integration: String,
+    /// The destination's name within it.
+    pub destination: String,
+    /// What it counts.
+    pub tally: Arc<Tally>,
+}
+
+#[derive(Debug)]
+struct Lanes(Vec<LaneGauge>);
+
+impl Collector for Lanes {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for word in Counts::WORDS {
+            let name = format!("ropeway_worker_{word}");
+            let help = "What this worker counted since it started; the counter stream has the sum of all workers";
+            for lane in &self.0 {
+                let value = lane.tally.total().entries().find(|(name, _)| name == word).map_or(0, |(_, value)| value);
+                let labels = [("integration", lane.integration.as_str()), ("destination", lane.destination.as_str())];
+                let counter = ConstCounter::new(value);
+                let mut family = encoder.encode_descriptor(&name, help, None, counter.metric_type())?;
+                counter.encode(family.encode_family(&labels)?)?;
+            }
+        }
+        for lane in &self.0 {
+            let bound = ConstGauge::new(i64::from(lane.tally.report("").bound));
+            let labels = [("integration", lane.integration.as_str()), ("destination", lane.destination.as_str())];
+            let mut family = encoder.encode_descriptor(
+                "ropeway_worker_lane_bound",
+                "Whether the lane reads its consumers",
+                None,
+                bound.metric_type(),
+            )?;
+            bound.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// A registry with the counters of these lanes.
+pub fn registry(lanes: Vec<LaneGauge>) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Lanes(lanes)));
+    registry
+}
+
+/// The text that Prometheus reads.
+pub fn text(registry: &Registry) -> String {
+    let mut text = String::new();
+    // Writing to a string can't fail.
+    let _ = encode(&mut text, registry);
+    text
+}

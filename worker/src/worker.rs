@@ -1,0 +1,235 @@
+//! Puts a worker together and runs it: for each Integration its lanes, its heartbeat, its trimmer and its webhook.
+//!
+//! `ropeway dev` runs this very code in its own process.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use async_nats::Client;
+use ropeway_crds::{
+    integration::State,
+    names::{LaneId, events_stream},
+    report::Problem,
+    worker_config::{IntegrationConfig, SourceConfig},
+};
+use ropeway_mapping::{IntegrationName, Program};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Prepared,
+    count::Tally,
+    deliver::Deliverer,
+    heartbeat::{Heartbeat, Pulse},
+    intake::webhook::{Webhook, Webhooks, router},
+    io::jetstream::Broker,
+    lane::Lane,
+    map::LaneMapping,
+    metrics::LaneGauge,
+    secret::Secrets,
+    trim::Trimmer,
+};
+
+/// A worker that is put together but does not run yet.
+#[derive(Debug)]
+pub struct Worker {
+    lanes: Vec<(Arc<Lane>, watch::Receiver<Option<State>>)>,
+    heartbeats: Vec<(Heartbeat, watch::Sender<Option<State>>)>,
+    trimmers: Vec<Trimmer>,
+    webhooks: HashMap<String, Webhook>,
+}
+
+/// What an Integration's parts share.
+struct Shared<'a> {
+    prepared: &'a Prepared,
+    name: &'a str,
+    secrets: &'a Secrets,
+    broker: &'a Broker,
+}
+
+impl Worker {
+    /// Puts a worker of this name together.
+    pub fn new(prepared: Prepared, name: &str, secrets: &Secrets, client: Client) -> Self {
+        let broker = Broker::new(client, prepared.config.names());
+        let mut worker =
+            Self { lanes: Vec::new(), heartbeats: Vec::new(), trimmers: Vec::new(), webhooks: HashMap::new() };
+        let shared = Shared { prepared: &prepared, name, secrets, broker: &broker };
+        let parts = prepared.config.integrations.iter().zip(&prepared.mappings).zip(&prepared.event_ids);
+        for ((integration, mappings), id) in parts {
+            worker.add(&shared, integration, mappings, id.clone());
+        }
+        worker
+    }
+
+    /// The gauges of every lane, for metrics and for `ropeway dev`.
+    pub fn gauges(&self) -> Vec<LaneGauge> {
+        let gauge = |(lane, _): &(Arc<Lane>, watch::Receiver<Option<State>>)| LaneGauge {
+            integration: lane.integration.clone(),
+            destination: lane.config.destination.clone(),
+            tally: Arc::clone(&lane.tally),
+        };
+        self.lanes.iter().map(gauge).collect()
+    }
+
+    /// Whether any Integration is served over HTTP.
+    pub fn has_webhooks(&self) -> bool {
+        !self.webhooks.is_empty()
+    }
+
+    fn add(
+        &mut self,
+        shared: &Shared<'_>,
+        integration: &IntegrationConfig,
+        mappings: &[LaneMapping],
+        id: Option<Program>,
+    ) {
+        let (state_sender, state) = watch::channel(None);
+        let (problem_sender, problem) = watch::channel(None);
+        let stream = match &integration.source {
+            SourceConfig::Webhook { .. } => events_stream(&integration.uid),
+            SourceConfig::Stream { stream } => stream.clone(),
+        };
+        let mut pulses = Vec::new();
+        for (config, mapping) in integration.lanes.iter().zip(mappings) {
+            let lane = new_lane(shared, integration, config, mapping, &stream);
+            pulses.push(Pulse {
+                destination: config.destination.clone(),
+                lane: lane.id.clone(),
+                tally: Arc::clone(&lane.tally),
+            });
+            self.lanes.push((lane, state.clone()));
+        }
+        if let SourceConfig::Webhook { .. } = &integration.source {
+            self.trimmers.push(new_trimmer(shared, integration, &pulses));
+        }
+        self.heartbeats.push((
+            Heartbeat {
+                worker: shared.name.to_owned(),
+                config: shared.prepared.fingerprint.clone(),
+                uid: integration.uid.clone(),
+                pulses,
+                source_problem: problem,
+                broker: shared.broker.clone(),
+            },
+            state_sender,
+        ));
+        self.add_webhook(shared, integration, id, state, problem_sender);
+    }
+
+    fn add_webhook(
+        &mut self,
+        shared: &Shared<'_>,
+        integration: &IntegrationConfig,
+        id: Option<Program>,
+        state: watch::Receiver<Option<State>>,
+        problem: watch::Sender<Option<Problem>>,
+    ) {
+        let SourceConfig::Webhook { path, verification, max_body_bytes } = &integration.source else { return };
+        let webhook = Webhook {
+            uid: integration.uid.clone(),
+            name: IntegrationName {
+                name: integration.name.clone(),
+                namespace: shared.prepared.config.namespace.clone(),
+            },
+            verification: verification.clone(),
+            max_body: usize::try_from(max_body_bytes.bytes()).unwrap_or(usize::MAX),
+            defaults: integration.event.clone(),
+            id,
+            state,
+            problem,
+            secrets: shared.secrets.clone(),
+            broker: shared.broker.clone(),
+        };
+        self.webhooks.insert(path.clone(), webhook);
+    }
+
+    /// Works until `stop` is cancelled; then nothing new is taken, what is in hand is finished, and the counts are flushed.
+    /// `listener` is where webhooks are received.
+    pub async fn run(self, listener: Option<TcpListener>, stop: CancellationToken) {
+        let Self { lanes, heartbeats, trimmers, webhooks } = self;
+        let webhooks: Webhooks = Arc::new(webhooks);
+        let mut taking = JoinSet::new();
+        if let Some(listener) = listener {
+            let (stop, router) = (stop.clone(), router(webhooks));
+            taking.spawn(async move {
+                let served =
+                    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+                if let Err(error) = served.await {
+                    tracing::error!(%error, "receiving webhooks ended");
+                }
+            });
+        }
+        for (lane, state) in lanes {
+            taking.spawn(lane.run(state, stop.clone()));
+        }
+        for trimmer in trimmers {
+            taking.spawn(trimmer.run(stop.clone()));
+        }
+        // The heartbeats end last: they flush what the lanes counted while they finished.
+        let counting = CancellationToken::new();
+        let mut beating = JoinSet::new();
+        for (heartbeat, state) in heartbeats {
+            beating.spawn(heartbeat.run(state, counting.clone()));
+        }
+        while let Some(ended) = taking.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                tracing::error!("a part of the worker panicked; the worker ends so that it is started again");
+                std::process::exit(70);
+            }
+        }
+        counting.cancel();
+        while beating.join_next().await.is_some() {}
+    }
+}
+
+fn new_lane(
+    shared: &Shared<'_>,
+    integration: &IntegrationConfig,
+    config: &ropeway_crds::worker_config::LaneConfig,
+    mapping: &LaneMapping,
+    stream: &str,
+) -> Arc<Lane> {
+    let addresses = Arc::clone(&shared.prepared.addresses);
+    let outcomes = mapping.outcomes.clone();
+    Arc::new(Lane {
+        id: LaneId::new(&integration.uid, &config.destination),
+        integration: integration.name.clone(),
+        uid: integration.uid.clone(),
+        events_stream: stream.to_owned(),
+        config: config.clone(),
+        defaults: integration.event.clone(),
+        dedup: integration.dedup.clone(),
+        retention: integration.dead_letter_retention.std(),
+        mapping: mapping.clone(),
+        deliverer: Deliverer::new(config.clone(), outcomes, shared.secrets.clone(), addresses),
+        tally: Arc::new(Tally::default()),
+        broker: shared.broker.clone(),
+    })
+}
+
+fn new_trimmer(shared: &Shared<'_>, integration: &IntegrationConfig, pulses: &[Pulse]) -> Trimmer {
+    Trimmer {
+        uid: integration.uid.clone(),
+        lanes: pulses.iter().map(|pulse| (pulse.destination.clone(), pulse.lane.clone())).collect(),
+        retain: integration.retain.std(),
+        broker: shared.broker.clone(),
+    }
+}
+
+/// Binds an address for receiving.
+///
+/// # Errors
+/// Names the address.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
+}
+
+/// An address can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to listen on {address}")]
+pub struct ListenError {
+    address: SocketAddr,
+    #[source]
+    source: std::io::Error,
+}
