@@ -208,6 +208,12 @@ pub fn events_subject(integration: &ShortUid) -> String {
     format!("{SUBJECT_ROOT}.events.{integration}")
 }
 
+/// The delivery id of an event in a stream of the user's. The stream's creation time is part of it, since a stream that is
+/// made again counts from one.
+pub fn delivery_in_stream(created: jiff::Timestamp, sequence: u64, stored: jiff::Timestamp) -> String {
+    hash(format!("{created}/{sequence}/{stored}").as_bytes(), 26)
+}
+
 /// The KV key of what the operator wishes of an Integration's workers.
 pub fn wish_key(integration: &ShortUid) -> String {
     format!("wish.{integration}")

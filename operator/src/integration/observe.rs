@@ -1,0 +1,153 @@
+//! Stage observe: an Integration comes in, [`Observed`] goes out: everything that the pure stages need to know. Of a
+//! Secret only the names of its keys are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use kube::ResourceExt;
+use ropeway_crds::{
+    Destination, DestinationSpec, Integration, IntegrationSpec, mapping::Mapping, secret_ref::SecretKeyRef,
+};
+
+use crate::io::kubernetes::{KubeError, Kubernetes};
+
+/// The annotation by which a service account allows that workers run under it, with the value `allowed`.
+pub const WORKERS_ANNOTATION: &str = "ropeway.dev/workers";
+
+/// An Integration and everything that it names, as they are now. What is named and missing is `None`.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The Integration.
+    pub integration: Integration,
+    /// UID of its namespace.
+    pub namespace_uid: String,
+    /// The Destinations that it names.
+    pub destinations: BTreeMap<String, Option<DestinationSpec>>,
+    /// The keys of the Secrets that it or its Destinations name.
+    pub secrets: BTreeMap<String, Option<BTreeSet<String>>>,
+    /// The ConfigMaps that it names.
+    pub config_maps: BTreeMap<String, Option<BTreeMap<String, String>>>,
+    /// The service account that it names.
+    pub service_account: Option<AccountFact>,
+}
+
+/// Whether a service account may be used by workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountFact {
+    /// It says so.
+    Allowed,
+    /// It does not say so.
+    NotAllowed,
+    /// There is none of that name.
+    Missing,
+}
+
+/// The names of what an Integration refers to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct References {
+    /// Destinations.
+    pub destinations: BTreeSet<String>,
+    /// Secrets.
+    pub secrets: BTreeSet<String>,
+    /// ConfigMaps.
+    pub config_maps: BTreeSet<String>,
+}
+
+impl References {
+    /// What the Integration itself names; the Secrets of its Destinations come in addition.
+    pub fn of(spec: &IntegrationSpec) -> Self {
+        let maps = |mapping: Option<&Mapping>| {
+            mapping.and_then(|mapping| mapping.config_map_key_ref.as_ref()).map(|key| key.name.clone())
+        };
+        let transforms = spec.destinations.iter().filter_map(|destination| maps(destination.transform.as_ref()));
+        Self {
+            destinations: spec.destinations.iter().map(|destination| destination.r#ref.clone()).collect(),
+            secrets: verification_keys(spec).into_iter().map(|key| key.name).collect(),
+            config_maps: transforms.chain(maps(spec.normalize.as_ref())).collect(),
+        }
+    }
+}
+
+/// The Secret keys that the source's verification needs.
+pub fn verification_keys(spec: &IntegrationSpec) -> Vec<SecretKeyRef> {
+    let webhook = spec.source.webhook.iter();
+    webhook.flat_map(|webhook| webhook.verification.secret_keys()).cloned().collect()
+}
+
+impl Observed {
+    /// Everything that is referred to.
+    pub fn references(&self) -> References {
+        let keys = |named: Vec<&String>| named.into_iter().cloned().collect();
+        References {
+            destinations: keys(self.destinations.keys().collect()),
+            secrets: keys(self.secrets.keys().collect()),
+            config_maps: keys(self.config_maps.keys().collect()),
+        }
+    }
+}
+
+/// Reads what an Integration refers to.
+///
+/// # Errors
+/// If a read fails; what is missing is no error.
+pub async fn observe(
+    kubernetes: &Kubernetes,
+    integration: &Integration,
+    namespace_uid: &str,
+) -> Result<Observed, KubeError> {
+    let namespace = integration.namespace().unwrap_or_default();
+    let direct = References::of(&integration.spec);
+    let mut destinations = BTreeMap::new();
+    let mut wanted_secrets = direct.secrets;
+    for name in direct.destinations {
+        let found = kubernetes.get::<Destination>(&namespace, &name).await?.map(|destination| destination.spec);
+        wanted_secrets.extend(found.iter().flat_map(DestinationSpec::secret_keys).map(|key| key.name));
+        destinations.insert(name, found);
+    }
+    let mut secrets = BTreeMap::new();
+    for name in wanted_secrets {
+        let keys = secret_keys(kubernetes, &namespace, &name).await?;
+        secrets.insert(name, keys);
+    }
+    let mut config_maps = BTreeMap::new();
+    for name in direct.config_maps {
+        let found = kubernetes.get::<ConfigMap>(&namespace, &name).await?;
+        config_maps.insert(name, found.map(|found| found.data.unwrap_or_default()));
+    }
+    let account = integration.spec.template.as_ref().and_then(|template| template.service_account_name.as_deref());
+    let service_account = match account {
+        None => None,
+        Some(name) => Some(account_fact(kubernetes.get::<ServiceAccount>(&namespace, name).await?)),
+    };
+    Ok(Observed {
+        integration: integration.clone(),
+        namespace_uid: namespace_uid.to_owned(),
+        destinations,
+        secrets,
+        config_maps,
+        service_account,
+    })
+}
+
+/// The names of a Secret's keys. Its values are dropped here.
+///
+/// # Errors
+/// If the read fails; a missing Secret is no error.
+pub async fn secret_keys(
+    kubernetes: &Kubernetes,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<BTreeSet<String>>, KubeError> {
+    let secret = kubernetes.get::<Secret>(namespace, name).await?;
+    Ok(secret.map(|secret| secret.data.unwrap_or_default().into_keys().collect()))
+}
+
+fn account_fact(account: Option<ServiceAccount>) -> AccountFact {
+    match account {
+        None => AccountFact::Missing,
+        Some(account) if account.annotations().get(WORKERS_ANNOTATION).is_some_and(|value| value == "allowed") => {
+            AccountFact::Allowed
+        }
+        Some(_) => AccountFact::NotAllowed,
+    }
+}

@@ -1,0 +1,341 @@
+//! Stage resolve: [`Observed`] comes in, [`Resolved`] goes out, or everything that is wrong at once. Pure, but for the
+//! compiler that is handed in: the operator compiles in a child process first, `ropeway dev` in its own.
+//!
+//! After this stage nobody reads the spec.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt;
+use ropeway_crds::{
+    Integration, IntegrationSpec,
+    condition::{ConditionType, Finding, Reason},
+    delivery::DeliveryPolicy,
+    duration::{ByteSize, Duration},
+    integration::{IntegrationDestination, LaneStart, State},
+    names::{LaneId, ShortUid},
+    secret_ref::SecretKeyRef,
+    source::{Source, StreamStart, Webhook},
+    template::Template,
+    worker_config::{EventDefaults, IntegrationConfig, LaneConfig, MAX_EVENT_BYTES, SourceConfig},
+};
+use ropeway_mapping::{CompileError, Program, Purpose};
+
+use crate::integration::observe::{AccountFact, Observed, verification_keys};
+
+mod expressions;
+mod values;
+
+/// Why an expression has no program.
+#[derive(Debug)]
+pub enum CompileFault {
+    /// It is at fault.
+    Refused(CompileError),
+    /// The compiler could not be run; says nothing about the expression.
+    Unable(String),
+}
+
+/// Compiles one expression.
+pub type Compile<'a> = &'a dyn Fn(&str, Purpose) -> Result<Program, CompileFault>;
+
+/// An Integration in which everything is there and everything makes sense.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// Who it is.
+    pub identity: Identity,
+    /// What its workers are told.
+    pub config: IntegrationConfig,
+    /// Where its events are.
+    pub source: ResolvedSource,
+    /// One for each destination, in the order of the spec.
+    pub lanes: Vec<ResolvedLane>,
+    /// The Secret keys that its workers need.
+    pub secrets: BTreeMap<String, BTreeSet<String>>,
+    /// The wished state.
+    pub state: State,
+    /// The wished number of workers.
+    pub replicas: i32,
+    /// What the user says about the pods.
+    pub template: Template,
+}
+
+/// Who an Integration is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// UID of its namespace.
+    pub namespace_uid: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+impl Identity {
+    /// The identity of an Integration.
+    pub fn of(integration: &Integration, namespace_uid: &str) -> Self {
+        Self {
+            name: integration.name_any(),
+            namespace: integration.namespace().unwrap_or_default(),
+            namespace_uid: namespace_uid.to_owned(),
+            uid: integration.uid().unwrap_or_default(),
+        }
+    }
+
+    /// The short form of its UID.
+    pub fn short(&self) -> ShortUid {
+        ShortUid::of(&self.uid)
+    }
+}
+
+/// Where events are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResolvedSource {
+    /// In a stream of its own.
+    Events {
+        /// Room in it.
+        max_bytes: ByteSize,
+        /// Copies of each event.
+        replicas: usize,
+        /// The path that takes events.
+        path: String,
+    },
+    /// In a stream of the user's.
+    Stream {
+        /// Its name.
+        stream: String,
+        /// Which subjects of it; empty means all.
+        subjects: Vec<String>,
+        /// Where the first lanes begin.
+        start_at: StreamStart,
+    },
+}
+
+/// The way to one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedLane {
+    /// Its id.
+    pub lane: LaneId,
+    /// The destination's name.
+    pub destination: String,
+    /// Where it begins if it is added later.
+    pub start_at: LaneStart,
+    /// How long one delivery may take.
+    pub timeout: Duration,
+}
+
+/// Checks everything and brings it together.
+///
+/// # Errors
+/// All that is wrong, each with the condition that it makes false.
+pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let identity = Identity::of(&observed.integration, &observed.namespace_uid);
+    values::check(observed, &mut findings);
+    check_account(observed, &mut findings);
+    let secrets = secrets(observed, &mut findings);
+    let programs = expressions::resolve(observed, &identity, compile, &mut findings);
+    let lanes = lane_configs(observed, &programs, &mut findings);
+    let source = source(&observed.integration.spec);
+    if source.is_none() {
+        let message = "spec.source: give exactly one of webhook and stream";
+        findings.push(Finding::fails(ConditionType::SourceReady, Reason::InvalidSpec, message));
+    }
+    match source {
+        Some((source, source_config)) if findings.is_empty() => {
+            Ok(assemble(observed, identity, source, source_config, lanes, programs, secrets))
+        }
+        _ => Err(findings),
+    }
+}
+
+fn assemble(
+    observed: &Observed,
+    identity: Identity,
+    source: ResolvedSource,
+    source_config: SourceConfig,
+    lanes: Vec<LaneConfig>,
+    programs: expressions::Programs,
+    secrets: BTreeMap<String, BTreeSet<String>>,
+) -> Resolved {
+    let spec = &observed.integration.spec;
+    let short = identity.short();
+    let resolved_lanes = lanes.iter().zip(&spec.destinations).map(|(config, destination)| ResolvedLane {
+        lane: LaneId::new(&short, &config.destination),
+        destination: config.destination.clone(),
+        start_at: destination.start_at.unwrap_or_default(),
+        timeout: config.delivery.timeout,
+    });
+    let retain = spec.storage.as_ref().and_then(|storage| storage.retain);
+    Resolved {
+        lanes: resolved_lanes.collect(),
+        config: IntegrationConfig {
+            name: identity.name.clone(),
+            uid: short.clone(),
+            source: source_config,
+            event: event_defaults(observed, &identity),
+            dedup: spec.dedup.clone(),
+            normalize: programs.normalize,
+            lanes,
+            dead_letter_retention: retention(spec),
+            retain: retain.unwrap_or(Duration::from_secs(0)),
+        },
+        identity,
+        source,
+        secrets,
+        state: spec.state(),
+        replicas: spec.replicas(),
+        template: spec.template.clone().unwrap_or_default(),
+    }
+}
+
+fn event_defaults(observed: &Observed, identity: &Identity) -> EventDefaults {
+    let event = observed.integration.spec.event.clone().unwrap_or_default();
+    EventDefaults {
+        r#type: event.r#type.unwrap_or_else(|| "ropeway.event".into()),
+        source: event.source.unwrap_or_else(|| format!("/{}/{}", identity.namespace, identity.name)),
+        id: event.id,
+    }
+}
+
+/// What can be said of an Integration without looking anything up: enough to take it apart, whatever is wrong with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outline {
+    /// Who it is.
+    pub identity: Identity,
+    /// Where its events are.
+    pub source: ResolvedSource,
+    /// One for each destination.
+    pub lanes: Vec<ResolvedLane>,
+    /// The wished state.
+    pub state: State,
+    /// How long a dead letter is kept.
+    pub retention: Duration,
+}
+
+/// The outline of an Integration, or `None` where it has not exactly one source.
+pub fn outline(integration: &Integration, namespace_uid: &str) -> Option<Outline> {
+    let spec = &integration.spec;
+    let identity = Identity::of(integration, namespace_uid);
+    let short = identity.short();
+    let lane = |destination: &IntegrationDestination| ResolvedLane {
+        lane: LaneId::new(&short, &destination.name),
+        destination: destination.name.clone(),
+        start_at: destination.start_at.unwrap_or_default(),
+        timeout: DeliveryPolicy::resolve(destination.delivery.as_ref(), None).timeout,
+    };
+    Some(Outline {
+        source: source(spec)?.0,
+        lanes: spec.destinations.iter().map(lane).collect(),
+        state: spec.state(),
+        retention: retention(spec),
+        identity,
+    })
+}
+
+fn retention(spec: &IntegrationSpec) -> Duration {
+    let wished = spec.dead_letter.as_ref().and_then(|dead_letter| dead_letter.retention);
+    wished.unwrap_or(Duration::from_secs(720 * 3600))
+}
+
+fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceConfig)> {
+    let Source { webhook, stream } = &spec.source;
+    let storage = spec.storage.clone().unwrap_or_default();
+    match (webhook, stream) {
+        (Some(webhook), None) => {
+            let Webhook { path, verification, max_body_bytes } = webhook.clone();
+            let events = ResolvedSource::Events {
+                max_bytes: storage.max_bytes.unwrap_or(ByteSize::mebibytes(128)),
+                replicas: usize::try_from(storage.replicas.unwrap_or(1)).unwrap_or(1),
+                path: path.clone(),
+            };
+            let largest = max_body_bytes.unwrap_or(values::largest_body());
+            Some((events, SourceConfig::Webhook { path, verification, max_body_bytes: largest }))
+        }
+        (None, Some(source)) => {
+            let subjects = source.subjects.iter().flatten().map(|subject| subject.0.clone()).collect();
+            let start_at = source.start_at.unwrap_or_default();
+            let stream = source.stream.clone();
+            Some((
+                ResolvedSource::Stream { stream: stream.clone(), subjects, start_at },
+                SourceConfig::Stream { stream },
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn lane_configs(observed: &Observed, programs: &expressions::Programs, findings: &mut Vec<Finding>) -> Vec<LaneConfig> {
+    let mut lanes = Vec::new();
+    for destination in &observed.integration.spec.destinations {
+        let name = &destination.name;
+        let Some(spec) = observed.destinations.get(&destination.r#ref).and_then(Option::as_ref) else {
+            let message = format!(
+                "spec.destinations[{name}].ref: there is no Destination {:?} in this namespace; apply it or correct the name",
+                destination.r#ref
+            );
+            findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::DestinationNotFound, message));
+            continue;
+        };
+        let delivery = DeliveryPolicy::resolve(destination.delivery.as_ref(), spec.delivery.as_ref());
+        values::check_policy(name, &delivery, findings);
+        lanes.push(LaneConfig {
+            destination: name.clone(),
+            filter: destination.filter.clone(),
+            transform: programs.transforms.get(name).cloned(),
+            provider: spec.provider.clone(),
+            auth: spec.auth.clone(),
+            tls: spec.tls.clone(),
+            delivery,
+        });
+    }
+    lanes
+}
+
+fn secrets(observed: &Observed, findings: &mut Vec<Finding>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut wanted: Vec<(String, SecretKeyRef)> = Vec::new();
+    let verification = verification_keys(&observed.integration.spec).into_iter();
+    wanted.extend(verification.map(|key| ("spec.source.webhook.verification".to_owned(), key)));
+    for (name, destination) in &observed.destinations {
+        let keys = destination.iter().flat_map(|spec| spec.secret_keys());
+        wanted.extend(keys.map(|key| (format!("Destination {name}"), key)));
+    }
+    let mut secrets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (place, key) in wanted {
+        findings.extend(missing_key(&place, &key, observed.secrets.get(&key.name).and_then(Option::as_ref)));
+        secrets.entry(key.name).or_default().insert(key.key);
+    }
+    secrets
+}
+
+/// What is wrong with a reference to a key of a Secret of which these keys are there.
+pub fn missing_key(place: &str, wanted: &SecretKeyRef, keys: Option<&BTreeSet<String>>) -> Option<Finding> {
+    let SecretKeyRef { name, key } = wanted;
+    let (reason, message) = match keys {
+        None => (Reason::SecretNotFound, format!("{place}: there is no Secret {name:?} in this namespace; create it")),
+        Some(keys) if !keys.contains(key) => (
+            Reason::SecretKeyNotFound,
+            format!("{place}: the Secret {name:?} has no key {key:?}; add it or correct the reference"),
+        ),
+        Some(_) => return None,
+    };
+    Some(Finding::fails(ConditionType::DestinationsResolved, reason, message))
+}
+
+fn check_account(observed: &Observed, findings: &mut Vec<Finding>) {
+    let problem = match observed.service_account {
+        None | Some(AccountFact::Allowed) => return,
+        Some(AccountFact::Missing) => "does not exist; create it with",
+        Some(AccountFact::NotAllowed) => "may not be used by workers; its owner allows that by",
+    };
+    let message = format!(
+        "spec.template.serviceAccountName: the service account {problem} the annotation ropeway.dev/workers: allowed"
+    );
+    findings.push(Finding::fails(ConditionType::WorkersAvailable, Reason::ServiceAccountNotAllowed, message));
+}
+
+/// The largest body in bytes that a source may read.
+const LARGEST_BODY: u64 = MAX_EVENT_BYTES;
+
+#[cfg(test)]
+mod tests;

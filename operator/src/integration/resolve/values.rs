@@ -1,0 +1,79 @@
+//! Values that a schema can't judge, or that were never checked by one: `ropeway dev` reads files.
+
+use std::collections::BTreeSet;
+
+use ropeway_crds::{
+    condition::{ConditionType, Finding, Reason},
+    delivery::DeliveryPolicy,
+    duration::ByteSize,
+    names::{STREAM_PREFIX, SUBJECT_ROOT},
+};
+
+use super::LARGEST_BODY;
+use crate::integration::observe::Observed;
+
+/// The smallest events stream: a few of the largest events.
+const SMALLEST_STREAM: u64 = 1 << 20;
+
+/// The default of `maxBodyBytes`, which is also the most.
+pub(super) const fn largest_body() -> ByteSize {
+    ByteSize::kibibytes(LARGEST_BODY >> 10)
+}
+
+/// Checks what stands in the Integration alone.
+pub(super) fn check(observed: &Observed, findings: &mut Vec<Finding>) {
+    let spec = &observed.integration.spec;
+    let mut refuse = |kind, message: String| findings.push(Finding::fails(kind, Reason::InvalidSpec, message));
+    let mut names = BTreeSet::new();
+    for destination in &spec.destinations {
+        if !names.insert(destination.name.as_str()) {
+            let message = format!("spec.destinations: the name {:?} is given twice; rename one", destination.name);
+            refuse(ConditionType::DestinationsResolved, message);
+        }
+    }
+    if spec.destinations.is_empty() {
+        refuse(ConditionType::DestinationsResolved, "spec.destinations: name at least one destination".into());
+    }
+    let size = spec.storage.as_ref().and_then(|storage| storage.max_bytes);
+    if size.is_some_and(|size| size.bytes() < SMALLEST_STREAM || i64::try_from(size.bytes()).is_err()) {
+        refuse(ConditionType::SourceReady, "spec.storage.maxBytes: give at least 1Mi".into());
+    }
+    let body = spec.source.webhook.as_ref().and_then(|webhook| webhook.max_body_bytes);
+    if body.is_some_and(|body| body.bytes() > LARGEST_BODY || body.bytes() == 0) {
+        refuse(ConditionType::SourceReady, "spec.source.webhook.maxBodyBytes: give at most 256Ki".into());
+    }
+    let retention = spec.dead_letter.as_ref().and_then(|dead_letter| dead_letter.retention);
+    if retention.is_some_and(|retention| retention.std().as_secs() < 60) {
+        refuse(ConditionType::SourceReady, "spec.deadLetter.retention: give at least 1m".into());
+    }
+    if let Some(source) = &spec.source.stream {
+        if source.stream.starts_with(STREAM_PREFIX) {
+            refuse(ConditionType::SourceReady, "spec.source.stream.stream: name a stream of your own".into());
+        }
+        let ours = |subject: &str| subject.starts_with('$') || subject.split('.').next() == Some(SUBJECT_ROOT);
+        if source.subjects.iter().flatten().any(|subject| ours(&subject.0)) {
+            let message = "spec.source.stream.subjects: subjects that begin with $ or ropeway. can't be a source";
+            refuse(ConditionType::SourceReady, message.into());
+        }
+    }
+}
+
+/// Checks a policy that was put together from an Integration and a Destination.
+pub(super) fn check_policy(destination: &str, policy: &DeliveryPolicy, findings: &mut Vec<Finding>) {
+    let place = format!("spec.destinations[{destination}].delivery");
+    let mut refuse = |message: String| {
+        findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::InvalidSpec, message));
+    };
+    if policy.timeout.std().is_zero() || policy.timeout.std().as_secs() > 120 {
+        refuse(format!("{place}.timeout: give more than 0s and at most 2m"));
+    }
+    if policy.backoff_delay > policy.backoff_max {
+        refuse(format!(
+            "{place}.retry: together with the Destination's, backoffDelay {} is longer than backoffMax {}",
+            policy.backoff_delay, policy.backoff_max
+        ));
+    }
+    if policy.max_attempts == 0 || policy.jitter_percent > 100 {
+        refuse(format!("{place}.retry: give at least one attempt and at most 100 percent of jitter"));
+    }
+}

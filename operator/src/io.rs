@@ -1,0 +1,5 @@
+//! The doors: nothing else in this package talks to the API server or to NATS.
+
+pub mod jetstream;
+pub mod kubernetes;
+pub mod reports;

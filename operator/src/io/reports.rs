@@ -1,0 +1,227 @@
+//! What JetStream says about an Integration: heartbeats, counters, what is pending, dead letters. All of it is untrusted:
+//! what makes no sense is ignored and counted.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use ropeway_crds::{
+    counters::{Counts, CountsByDestination},
+    names::{self, NamespaceNames, ShortUid},
+    report::{HEARTBEAT_FORGOTTEN_SECONDS, WorkerReport},
+};
+use serde::Deserialize;
+
+use super::jetstream::{JetStream, NatsError, bucket_stream, bucket_subject};
+use crate::integration::plan::{JetStreamPlan, LanePlan};
+
+/// Up to this many dead letters their subjects are read one by one; beyond, only counts are asked for.
+const MOST_SUBJECTS: u64 = 10_000;
+
+/// The reasons that are asked for where there are too many dead letters to read their subjects.
+const KNOWN_REASONS: [&str; 7] =
+    ["Rejected", "Exhausted", "MappingFailed", "MappingLimit", "Undecodable", "Poison", "DestinationRemoved"];
+
+/// What JetStream says about an Integration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observations {
+    /// Every heartbeat that is there, old ones included.
+    pub workers: Vec<WorkerReport>,
+    /// Everything that is counted.
+    pub figures: Figures,
+}
+
+/// What is counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Last sequence of the stream that events are read from.
+    pub last_sequence: u64,
+    /// The counters by destination, of lanes that are gone too.
+    pub counts: CountsByDestination,
+    /// What each lane has not settled yet, parked retries included.
+    pub pending: BTreeMap<String, u64>,
+    /// Dead letters by destination.
+    pub dead_letters: BTreeMap<String, u64>,
+    /// Dead letters by reason.
+    pub reasons: BTreeMap<String, u64>,
+    /// When the newest dead letter was written.
+    pub newest_dead_letter: Option<Timestamp>,
+    /// Entries that made no sense.
+    pub unreadable: u64,
+}
+
+/// The heartbeats of an Integration's workers, and how many made no sense.
+///
+/// # Errors
+/// If JetStream can't be asked.
+pub async fn workers(
+    jetstream: &JetStream,
+    names: &NamespaceNames,
+    integration: &ShortUid,
+) -> Result<(Vec<WorkerReport>, u64), NatsError> {
+    let bucket = names.state_bucket();
+    let filter = bucket_subject(&bucket, &names::heartbeat_keys(integration));
+    let values = jetstream.last_values(&bucket_stream(&bucket), &filter).await?;
+    let total = values.len();
+    let reports: Vec<WorkerReport> = values.iter().filter_map(|(_, body)| serde_json::from_slice(body).ok()).collect();
+    let unreadable = total.saturating_sub(reports.len());
+    Ok((reports, u64::try_from(unreadable).unwrap_or(u64::MAX)))
+}
+
+/// Removes heartbeats that nobody needs any more.
+///
+/// # Errors
+/// If JetStream can't be asked.
+pub async fn forget_workers(
+    jetstream: &JetStream,
+    names: &NamespaceNames,
+    integration: &ShortUid,
+    workers: &[WorkerReport],
+    now: Timestamp,
+) -> Result<(), NatsError> {
+    let old = |report: &&WorkerReport| now.as_second() - report.time.as_second() > HEARTBEAT_FORGOTTEN_SECONDS;
+    for report in workers.iter().filter(old) {
+        // The name is untrusted: as a key it may hold no wildcard that would take others with it.
+        if report.worker.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+            let key = names::heartbeat_key(integration, &report.worker);
+            jetstream.purge_entries(&names.state_bucket(), &key).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Everything that is counted.
+///
+/// # Errors
+/// If JetStream can't be asked.
+pub async fn figures(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Figures, NatsError> {
+    let JetStreamPlan { integration, names, lanes, .. } = plan;
+    let source = jetstream.stream(plan.source_stream()).await?;
+    let counters = jetstream.last_values(&names.counts_stream(), &names.counts_of(integration)).await?;
+    let (counts, unreadable) = counts(integration, &counters);
+    let mut pending = BTreeMap::new();
+    for lane in lanes {
+        pending.insert(lane.destination.clone(), lane_pending(jetstream, plan, lane).await?);
+    }
+    let mut figures = Figures {
+        last_sequence: source.map_or(0, |source| source.state.last_sequence),
+        counts,
+        pending,
+        unreadable,
+        ..Figures::default()
+    };
+    dead_letters(jetstream, plan, &mut figures).await?;
+    Ok(figures)
+}
+
+/// What a lane has not settled: on its stream, fired, and parked.
+///
+/// # Errors
+/// If JetStream can't be asked.
+pub async fn lane_pending(jetstream: &JetStream, plan: &JetStreamPlan, lane: &LanePlan) -> Result<u64, NatsError> {
+    let retries = plan.names.retries_stream();
+    let mut pending = jetstream.count(&retries, &plan.names.later_of(&lane.lane)).await?;
+    for stream in [plan.source_stream(), &retries] {
+        if let Some(info) = jetstream.consumer(stream, lane.lane.as_str()).await? {
+            pending += info.num_pending + u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX);
+        }
+    }
+    Ok(pending)
+}
+
+async fn dead_letters(jetstream: &JetStream, plan: &JetStreamPlan, figures: &mut Figures) -> Result<(), NatsError> {
+    let JetStreamPlan { integration, names, lanes, .. } = plan;
+    let (stream, all) = (names.dead_letters_stream(), names.dead_letters_of(integration));
+    let total = jetstream.count(&stream, &all).await?;
+    if total == 0 {
+        return Ok(());
+    }
+    figures.newest_dead_letter = jetstream.last_message(&stream, &all).await?.map(|message| message.time);
+    if total <= MOST_SUBJECTS {
+        for (subject, count) in jetstream.subjects(&stream, &all).await? {
+            match dead_letter_subject(integration, &subject) {
+                Some((destination, reason)) => {
+                    *figures.dead_letters.entry(destination.to_owned()).or_default() += count;
+                    *figures.reasons.entry(reason.to_owned()).or_default() += count;
+                }
+                None => figures.unreadable += 1,
+            }
+        }
+        return Ok(());
+    }
+    for lane in lanes {
+        let count = jetstream.count(&stream, &names.dead_letters_of_lane(integration, &lane.lane)).await?;
+        figures.dead_letters.insert(lane.destination.clone(), count);
+    }
+    for reason in KNOWN_REASONS {
+        let filter = all.replace(".>", &format!(".*.{reason}.>"));
+        figures.reasons.insert(reason.to_owned(), jetstream.count(&stream, &filter).await?);
+    }
+    Ok(())
+}
+
+/// Destination and reason of `ropeway.<namespace>.dead.<integration>.<lane>.<reason>.<delivery>.<resend>`.
+fn dead_letter_subject<'a>(integration: &ShortUid, subject: &'a str) -> Option<(&'a str, &'a str)> {
+    let tokens: Vec<&str> = subject.split('.').collect();
+    let [_, _, "dead", owner, lane, reason, _, _] = tokens[..] else { return None };
+    let destination = lane.strip_prefix(integration.as_str())?.strip_prefix('-')?;
+    (owner == integration.as_str() && reason.len() <= 63).then_some((destination, reason))
+}
+
+/// The counters behind `ropeway.<namespace>.count.<integration>.<lane>.<word>`, and how many made no sense.
+fn counts(integration: &ShortUid, values: &[(String, Bytes)]) -> (CountsByDestination, u64) {
+    #[derive(Deserialize)]
+    struct Counter {
+        val: String,
+    }
+    let mut counts = CountsByDestination::new();
+    let mut unreadable = 0;
+    for (subject, body) in values {
+        let tokens: Vec<&str> = subject.split('.').collect();
+        let [_, _, "count", _, lane, word] = tokens[..] else {
+            unreadable += 1;
+            continue;
+        };
+        let destination = lane.strip_prefix(integration.as_str()).and_then(|rest| rest.strip_prefix('-'));
+        let value = serde_json::from_slice::<Counter>(body).ok().and_then(|counter| counter.val.parse::<u64>().ok());
+        let (Some(destination), Some(value)) = (destination, value) else {
+            unreadable += 1;
+            continue;
+        };
+        let known = counts.entry(destination.to_owned()).or_insert_with(Counts::default).set(word, value);
+        unreadable += u64::from(!known);
+    }
+    (counts, unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_by_lane_and_nonsense_is_counted() {
+        let uid = ShortUid::of("i");
+        let subject = |lane: &str, word: &str| format!("ropeway.ns.count.{uid}.{lane}.{word}");
+        let lane = format!("{uid}-crm-eu");
+        let (counts, unreadable) = counts(
+            &uid,
+            &[
+                (subject(&lane, "delivered"), Bytes::from_static(br#"{"val":"18446744073709551615"}"#)),
+                (subject(&lane, "unheard-of"), Bytes::from_static(br#"{"val":"1"}"#)),
+                (subject(&lane, "failed"), Bytes::from_static(b"-1")),
+                (subject("other", "failed"), Bytes::from_static(br#"{"val":"1"}"#)),
+                ("short".into(), Bytes::new()),
+            ],
+        );
+        assert_eq!(counts["crm-eu"].delivered, u64::MAX);
+        assert_eq!((counts.len(), unreadable), (1, 4));
+    }
+
+    #[test]
+    fn dead_letters_are_told_apart_by_destination_and_reason() {
+        let uid = ShortUid::of("i");
+        let subject = format!("ropeway.ns.dead.{uid}.{uid}-crm.Rejected.01J.0");
+        assert_eq!(dead_letter_subject(&uid, &subject), Some(("crm", "Rejected")));
+        assert_eq!(dead_letter_subject(&ShortUid::of("j"), &subject), None);
+    }
+}

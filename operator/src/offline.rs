@@ -1,0 +1,98 @@
+//! The same way without an API server: manifests come in, the same streams and the same worker configuration go out, and
+//! the same status. For `ropeway dev`, `lint` and `test`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use ropeway_crds::{Destination, Integration, condition::Finding, status::IntegrationStatus};
+use ropeway_mapping::compile;
+
+pub use crate::{
+    integration::{
+        apply::{ApplyError, StreamsApplied, apply_streams},
+        observe::Observed,
+        plan::{JetStreamPlan, Plan, Settings, plan},
+        resolve::{Compile, CompileFault, Resolved, resolve},
+        status::{Known, status},
+    },
+    io::{
+        jetstream::{JetStream, NatsError},
+        reports::{Observations, figures, workers},
+    },
+};
+
+/// What stands in files instead of in an API server.
+#[derive(Clone, Debug, Default)]
+pub struct Manifests {
+    /// The Destinations by name.
+    pub destinations: BTreeMap<String, Destination>,
+    /// The keys of the Secrets by name.
+    pub secrets: BTreeMap<String, BTreeSet<String>>,
+    /// The ConfigMaps by name.
+    pub config_maps: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Checks an Integration against manifests. Expressions are compiled in this process: files of one's own are trusted.
+///
+/// The object's `metadata.uid` names its streams; `ropeway dev` makes one up that stays the same.
+///
+/// # Errors
+/// Everything that is wrong, with field and remedy.
+pub fn resolve_manifests(
+    integration: &Integration,
+    namespace_uid: &str,
+    manifests: &Manifests,
+) -> Result<Resolved, Vec<Finding>> {
+    let found = |name: &String| manifests.destinations.get(name).map(|destination| destination.spec.clone());
+    let direct = crate::integration::observe::References::of(&integration.spec);
+    let destinations: BTreeMap<_, _> =
+        direct.destinations.into_iter().map(|name| (name.clone(), found(&name))).collect();
+    let keys = destinations.values().flatten().flat_map(|spec| spec.secret_keys()).map(|key| key.name);
+    let secrets: BTreeSet<String> = direct.secrets.into_iter().chain(keys).collect();
+    let observed = Observed {
+        integration: integration.clone(),
+        namespace_uid: namespace_uid.to_owned(),
+        secrets: secrets.into_iter().map(|name| (name.clone(), manifests.secrets.get(&name).cloned())).collect(),
+        config_maps: direct
+            .config_maps
+            .into_iter()
+            .map(|name| (name.clone(), manifests.config_maps.get(&name).cloned()))
+            .collect(),
+        destinations,
+        service_account: None,
+    };
+    resolve(&observed, &|source, purpose| compile(source, purpose).map_err(CompileFault::Refused))
+}
+
+/// Reads what workers and streams say about an Integration.
+///
+/// # Errors
+/// If JetStream can't be asked.
+pub async fn observations(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Observations, NatsError> {
+    let (reports, _) = workers(jetstream, &plan.names, &plan.integration).await?;
+    Ok(Observations { workers: reports, figures: figures(jetstream, plan).await? })
+}
+
+/// The status that an Integration would have in a cluster. `integration` carries the one that it had before.
+pub fn status_of(
+    integration: &Integration,
+    resolved: Result<&Plan, &[Finding]>,
+    observations: Option<&Observations>,
+    now: Timestamp,
+) -> IntegrationStatus {
+    let (plan, findings) = match resolved {
+        Ok(plan) => (Some(plan), &[][..]),
+        Err(findings) => (None, findings),
+    };
+    status(&Known {
+        integration,
+        findings,
+        plan,
+        fault: None,
+        observations,
+        deployment: None,
+        leaving: 0,
+        going: None,
+        now,
+    })
+}
