@@ -119,25 +119,33 @@ pub struct ReasonCount {
 /// What became of one destination of an Integration.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct LaneStatus {
     /// Name of the destination within the Integration.
     pub name: String,
     /// Whether every worker is bound to the lane's consumers.
+    #[serde(default)]
     pub ready: bool,
     /// Records that it accepted.
+    #[serde(default)]
     pub delivered: i64,
     /// Events that its filter kept back.
+    #[serde(default)]
     pub filtered: i64,
     /// Attempts that failed and were parked for another one.
+    #[serde(default)]
     pub retried: i64,
     /// Records that it refused for good.
+    #[serde(default)]
     pub rejected: i64,
     /// Events that could not be delivered within their budget or could not be mapped.
+    #[serde(default)]
     pub failed: i64,
     /// Events not settled yet, parked retries included.
+    #[serde(default)]
     pub pending: i64,
     /// Dead letters that are there now.
+    #[serde(default)]
     pub dead_letters: i64,
     /// When it last accepted a record.
     pub last_success_time: Option<Time>,

@@ -93,7 +93,8 @@ async fn visit(integration: &Integration, context: &Context) -> Result<Action, E
         None => full_visit(integration, context).await?,
     };
     let fault = failure.as_ref().map(Error::finding);
-    let hopeless = !visit.findings.is_empty();
+    // Without a plan there are no workers that could report anything.
+    let hopeless = !visit.findings.is_empty() && visit.plan.is_none();
     let Look { settled, failure: blind } = look(integration, context, visit, fault.as_ref()).await?;
     match failure.or(blind) {
         Some(failure) => Err(failure),
@@ -137,6 +138,9 @@ async fn full_visit(integration: &Integration, context: &Context) -> Result<(Vis
         Ok(resolved) => apply(&namespace, context, resolved, &mut visit).await.err(),
         Err(findings) => {
             visit.findings = findings;
+            if let Some(planned) = &mut visit.plan {
+                Arc::make_mut(planned).plan.jetstream.wish = wish(integration.spec.state());
+            }
             pass_on_wish(integration, context, &namespace_uid).await.err()
         }
     };

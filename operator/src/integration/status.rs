@@ -14,7 +14,7 @@ use ropeway_crds::{
 
 use crate::{
     integration::plan::{Plan, meta},
-    io::reports::{Figures, Observations},
+    io::reports::Observations,
 };
 
 mod delivery;
@@ -73,9 +73,10 @@ pub fn status(known: &Known<'_>) -> IntegrationStatus {
     };
     if let (Some(observations), Some(plan), Some(workers)) = (known.observations, known.plan, &workers) {
         let since = known.integration.creation_timestamp().unwrap_or(Time(known.now));
-        next.delivery = Some(delivery::totals(since, observations, plan, workers));
+        let totals = delivery::totals(since, observations, plan, workers);
+        next.delivery = Some(delivery::with_earlier(totals, next.delivery));
         next.dead_letters = Some(delivery::dead_letters(&observations.figures));
-        next.destinations = delivery::lanes(observations, plan, workers);
+        next.destinations = delivery::lanes(observations, plan, workers, &next.destinations);
     }
     next
 }
@@ -117,11 +118,6 @@ pub fn worth_writing(
         plain
     };
     without_figures(previous) != without_figures(next) || since_figures >= interval
-}
-
-/// Figures of nothing, for an Integration whose streams were never seen.
-pub fn no_figures() -> Figures {
-    Figures::default()
 }
 
 #[cfg(test)]

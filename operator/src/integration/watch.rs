@@ -1,9 +1,9 @@
 //! Stage watch: what wakes the reconciler of Integrations. The object itself wakes it by anything but its status; a child,
 //! a Destination, a Secret or a ConfigMap makes the next visit a full one.
 
-use std::{fmt::Debug, future::Future, sync::Arc};
+use std::{collections::HashMap, fmt::Debug, future::Future, sync::Arc};
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -63,7 +63,7 @@ pub fn run(context: Arc<Context>, namespace: Option<String>, stop: CancellationT
         .with_config(Config::default().concurrency(CONCURRENCY))
         .watches(scoped::<Deployment>(&client, scope), owned.clone(), owner(&context))
         .watches(scoped::<Service>(&client, scope), owned, owner(&context))
-        .watches(scoped::<DeserializeGuard<Destination>>(&client, scope), all.clone(), {
+        .watches_stream(changes(scoped::<DeserializeGuard<Destination>>(&client, scope)), {
             referring(&context, |references, name| references.destinations.contains(name))
         })
         .watches(scoped::<PartialObjectMeta<ConfigMap>>(&client, scope), all.clone(), {
@@ -96,6 +96,34 @@ where
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     }
+}
+
+/// Objects that were deleted or changed in more than their status. A predicate on a plain watch would hide deletions.
+fn changes<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<K>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut seen: HashMap<Key, Mark> = HashMap::new();
+    watcher(api, watcher::Config::default()).default_backoff().filter_map(move |event| {
+        let changed = event.map(|event| match event {
+            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
+                let mark = Mark::of(&object);
+                let before = seen.insert(key(&object), mark.clone());
+                (before.as_ref() != Some(&mark)).then_some(object)
+            }
+            watcher::Event::Delete(object) => {
+                seen.remove(&key(&object));
+                Some(object)
+            }
+            watcher::Event::Init | watcher::Event::InitDone => None,
+        });
+        std::future::ready(changed.transpose())
+    })
+}
+
+fn key<K: Resource>(object: &K) -> Key {
+    let meta = object.meta();
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
 /// What of an object wakes its reconciler: everything but its status.

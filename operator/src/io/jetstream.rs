@@ -35,6 +35,10 @@ const CLUSTER_NOT_AVAILABLE: u64 = 10008;
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// The body of a request that says nothing.
+#[derive(Serialize)]
+struct Nothing {}
+
 /// What a failed request means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NatsClass {
@@ -137,7 +141,7 @@ impl JetStream {
     /// See [`NatsError`]; a missing stream is none.
     pub async fn stream(&self, name: &str) -> Result<Option<stream::Info>, NatsError> {
         let call = format!("look at stream {name}");
-        found(self.request(call, format!("STREAM.INFO.{name}"), &Value::Null).await, &[STREAM_NOT_FOUND])
+        found(self.request(call, format!("STREAM.INFO.{name}"), &Nothing {}).await, &[STREAM_NOT_FOUND])
     }
 
     /// How many messages a stream holds on each subject that the filter matches.
@@ -196,7 +200,7 @@ impl JetStream {
     /// See [`NatsError`]; a missing stream is none.
     pub async fn delete_stream(&self, name: &str) -> Result<(), NatsError> {
         let call = format!("delete stream {name}");
-        let request = self.request::<Value>(call, format!("STREAM.DELETE.{name}"), &Value::Null);
+        let request = self.request::<Value>(call, format!("STREAM.DELETE.{name}"), &Nothing {});
         found(fault::write("delete stream", request).await, &[STREAM_NOT_FOUND]).map(drop)
     }
 
@@ -222,7 +226,7 @@ impl JetStream {
     /// See [`NatsError`]; a missing consumer or stream is none.
     pub async fn consumer(&self, stream: &str, name: &str) -> Result<Option<consumer::Info>, NatsError> {
         let call = format!("look at consumer {name} of stream {stream}");
-        let request = self.request(call, format!("CONSUMER.INFO.{stream}.{name}"), &Value::Null).await;
+        let request = self.request(call, format!("CONSUMER.INFO.{stream}.{name}"), &Nothing {}).await;
         found(request, &[CONSUMER_NOT_FOUND, STREAM_NOT_FOUND])
     }
 
@@ -243,7 +247,7 @@ impl JetStream {
     /// See [`NatsError`]; a missing consumer or stream is none.
     pub async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), NatsError> {
         let call = format!("delete consumer {name} of stream {stream}");
-        let request = self.request::<Value>(call, format!("CONSUMER.DELETE.{stream}.{name}"), &Value::Null);
+        let request = self.request::<Value>(call, format!("CONSUMER.DELETE.{stream}.{name}"), &Nothing {});
         found(fault::write("delete consumer", request).await, &[CONSUMER_NOT_FOUND, STREAM_NOT_FOUND]).map(drop)
     }
 

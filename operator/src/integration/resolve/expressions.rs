@@ -69,6 +69,15 @@ pub(super) fn resolve(
             compiler.program(&place(&format!("delivery.outcomes[{index}].when")), &rule.when, Purpose::Outcome);
         }
     }
+    for test in spec.tests.iter().flatten() {
+        for expected in test.expect.iter().filter(|expected| expectation(expected).is_none()) {
+            let message = format!(
+                "spec.tests[{}].expect[{}]: give exactly one of record, filtered and error",
+                test.name, expected.destination
+            );
+            findings.push(Finding::fails(ConditionType::MappingValid, Reason::InvalidSpec, message));
+        }
+    }
     // A test of a mapping that is not whole would only say the same again.
     let whole = !findings.iter().skip(before).any(|finding| finding.kind == ConditionType::MappingValid)
         && findings.iter().all(|finding| finding.reason != Reason::ConfigMapNotFound);

@@ -58,12 +58,29 @@ pub(super) fn totals(since: Time, observations: &Observations, plan: &Plan, work
     }
 }
 
+/// What workers that are gone had said stays: the last success and the last error of all.
+pub(super) fn with_earlier(next: DeliveryStatus, earlier: Option<DeliveryStatus>) -> DeliveryStatus {
+    let earlier = earlier.unwrap_or_default();
+    let time = |error: &Option<LastError>| error.as_ref().and_then(|error| error.time.clone());
+    let last_error = match time(&earlier.last_error) > time(&next.last_error) {
+        true => earlier.last_error,
+        false => next.last_error,
+    };
+    DeliveryStatus { last_success_time: next.last_success_time.max(earlier.last_success_time), last_error, ..next }
+}
+
 /// The figures of each destination.
-pub(super) fn lanes(observations: &Observations, plan: &Plan, workers: &Workers) -> Vec<LaneStatus> {
+pub(super) fn lanes(
+    observations: &Observations,
+    plan: &Plan,
+    workers: &Workers,
+    earlier: &[LaneStatus],
+) -> Vec<LaneStatus> {
     let Figures { counts, pending, dead_letters, .. } = &observations.figures;
     let of = |map: &BTreeMap<String, u64>, name: &str| whole(map.get(name).copied().unwrap_or(0));
     let lane = |name: &String| {
         let counts = counts.get(name).copied().unwrap_or_default();
+        let before = earlier.iter().find(|lane| lane.name == *name).and_then(|lane| lane.last_success_time.clone());
         LaneStatus {
             name: name.clone(),
             ready: workers.bound.get(name).copied().unwrap_or(false),
@@ -74,7 +91,7 @@ pub(super) fn lanes(observations: &Observations, plan: &Plan, workers: &Workers)
             failed: whole(counts.failed),
             pending: of(pending, name),
             dead_letters: of(dead_letters, name),
-            last_success_time: last_success(workers, name).map(Time),
+            last_success_time: last_success(workers, name).map(Time).max(before),
         }
     };
     plan.jetstream.lanes.iter().map(|plan| lane(&plan.destination)).collect()
