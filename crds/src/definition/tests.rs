@@ -84,3 +84,15 @@ fn everything_of_ours_in_a_spec_has_a_maximum() {
     });
     assert!(open.is_empty(), "no maximum: {open:#?}");
 }
+
+#[test]
+fn an_expectation_of_a_test_needs_a_destination_and_nothing_else() {
+    let mut seen = false;
+    every_node(&mut |path, schema| {
+        if path == "Integration.spec.tests[].expect[]" {
+            seen = true;
+            assert_eq!(schema.required.as_deref(), Some(&["destination".to_owned()][..]));
+        }
+    });
+    assert!(seen, "the tests of an Integration have moved");
+}
