@@ -169,7 +169,7 @@ async fn drain(
     context.kubernetes.delete_owned::<Service>(&identity.namespace, &child, &identity.uid).await?;
     let mut pending = 0;
     for lane in &plan.lanes {
-        pending += reports::lane_pending(jetstream, plan, lane).await?;
+        pending += reports::lane_pending(jetstream, plan, lane).await?.messages;
     }
     let message =
         format!("{pending} events are still to be delivered, for at most {left} s; then they become dead letters");

@@ -22,7 +22,7 @@ pub(super) async fn own(
     let JetStreamPlan { names, integration, .. } = plan;
     let mut discarded = 0;
     for lane in &plan.lanes {
-        discarded += reports::lane_pending(jetstream, plan, lane).await?;
+        discarded += reports::lane_pending(jetstream, plan, lane).await?.messages;
     }
     let planned = plan.lanes.iter().map(|lane| lane.lane.clone());
     let recorded = recorded.iter().map(|lane| LaneId::new(integration, &lane.destination));
