@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::{
-    counters::{Counts, CountsByDestination},
+    counters::CountsByDestination,
     names::{self, NamespaceNames, ShortUid},
     report::{HEARTBEAT_FORGOTTEN_SECONDS, WorkerReport},
 };
@@ -205,7 +205,7 @@ fn counts(integration: &ShortUid, values: &[(String, Bytes)]) -> (CountsByDestin
             unreadable += 1;
             continue;
         };
-        let known = counts.entry(destination.to_owned()).or_insert_with(Counts::default).set(word, value);
+        let known = counts.entry(destination.to_owned()).or_default().set(word, value);
         unreadable += u64::from(!known);
     }
     (counts, unreadable)
