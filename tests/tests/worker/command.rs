@@ -14,7 +14,11 @@ fn root() -> PathBuf {
 
 fn ropeway(arguments: &[&str]) -> Output {
     let tools = programs::find("nats-server").expect("nats-server is there");
-    let path = format!("{}:{}", tools.parent().unwrap().display(), std::env::var("PATH").unwrap_or_default());
+    let path = format!(
+        "{}:{}",
+        tools.parent().expect("a program is in a folder").display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
     let mut command = Command::new(program("ropeway-under-test").expect("the command is built"));
     command.args(arguments).env("PATH", path).current_dir(root()).output().expect("the command runs")
 }

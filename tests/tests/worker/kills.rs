@@ -28,7 +28,7 @@ fn ids(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("e-{number}")).collect()
 }
 
-fn refused(id: &String) -> bool {
+fn refused(id: &str) -> bool {
     answers("b", id, 1) == 422
 }
 
@@ -37,7 +37,7 @@ async fn judge(scene: &Scene, accepted: &BTreeSet<String>, kills: usize) {
     let observations = scene.drained().await.expect("everything is settled");
     assert_eq!(&scene.receiver.ids("a"), accepted, "a got something else than what was accepted");
     let dead = scene.dead_letters("b").await.expect("the dead letters can be read");
-    let expected: BTreeSet<String> = accepted.iter().filter(|id| refused(id)).cloned().collect();
+    let expected: BTreeSet<String> = accepted.iter().filter(|id| refused(id.as_str())).cloned().collect();
     assert_eq!(dead, expected, "the dead letters are others than those that were refused");
     let arrived: BTreeSet<String> = scene.receiver.ids("b").into_iter().chain(dead).collect();
     assert_eq!(&arrived, accepted, "b got something else than what was accepted");

@@ -23,8 +23,12 @@ async fn send(worker: &Worker, from: usize, to: usize) {
 
 /// First and last sequence of the events stream, and how many events it holds.
 async fn bounds(scene: &Scene) -> (u64, u64, u64) {
-    let stream =
-        scene.jetstream.stream(scene.plan.jetstream.source_stream()).await.unwrap().expect("the stream is there");
+    let stream = scene
+        .jetstream
+        .stream(scene.plan.jetstream.source_stream())
+        .await
+        .expect("an answer")
+        .expect("the stream is there");
     (stream.state.first_sequence, stream.state.last_sequence, stream.state.messages)
 }
 
