@@ -170,7 +170,8 @@ mod tests {
 
     use super::*;
 
-    const TEXT: &str = "spec:\n  destinations:\n    - name: a\n    - name: crm\n      filter: '.x'\n      typo: 1\n  empty: null\n";
+    const TEXT: &str =
+        "spec:\n  destinations:\n    - name: a\n    - name: crm\n      filter: '.x'\n      typo: 1\n  empty: null\n";
 
     #[test]
     fn every_node_knows_its_line() {

@@ -95,7 +95,8 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Fault> {
             continue;
         }
         let entries = std::fs::read_dir(path).map_err(|error| fault(format!("can't be read: {error}")))?;
-        let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|it| is_manifest(it)).collect();
+        let mut found: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|it| is_manifest(it)).collect();
         if found.is_empty() {
             return Err(fault("there is no .yaml, .yml or .json file in this folder".into()));
         }
@@ -141,7 +142,8 @@ fn documents(text: &str) -> Vec<(u64, String)> {
             document.push('\n');
         }
     }
-    let has_content = |text: &str| text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    let has_content =
+        |text: &str| text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
     documents.retain(|(_, document)| has_content(document));
     documents
 }
@@ -182,7 +184,9 @@ fn sort_in(origin: Origin, document: &str, manifests: &mut Manifests) -> Result<
         }
         (version, kind) if version.starts_with("ropeway.dev/") => Err(Fault::at(
             &origin.place("kind"),
-            format!("there is no kind {kind} in {version}; there are Integration and Destination in ropeway.dev/v1alpha1"),
+            format!(
+                "there is no kind {kind} in {version}; there are Integration and Destination in ropeway.dev/v1alpha1"
+            ),
         )),
         ("v1", "Secret") => {
             manifests.secrets.push(untyped(&origin)?);
@@ -239,8 +243,12 @@ mod tests {
     #[test]
     fn each_fault_names_its_file_and_line() {
         let comment = "# one\n---\n# two\n---\n";
-        let unknown = format!("{comment}{HEAD}spec:\n  provider:\n    http:\n      url: https://a.example\n      uri: x\n");
-        assert_eq!(faults(&unknown), ["x.yaml:13: there is no field spec.provider.http.uri; `kubectl explain` lists what there is"]);
+        let unknown =
+            format!("{comment}{HEAD}spec:\n  provider:\n    http:\n      url: https://a.example\n      uri: x\n");
+        assert_eq!(
+            faults(&unknown),
+            ["x.yaml:13: there is no field spec.provider.http.uri; `kubectl explain` lists what there is"]
+        );
         let missing = format!("{HEAD}spec: {{}}\n");
         let found = faults(&missing);
         assert!(found[0].starts_with("x.yaml:5: ") && found[0].contains("provider"), "{found:?}");

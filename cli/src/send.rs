@@ -72,8 +72,8 @@ pub struct Sent {
 /// # Errors
 /// If the file can't be read.
 pub fn read(path: &Path) -> Result<Vec<String>, SendError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| SendError::Read { path: path.display().to_string(), source })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| SendError::Read { path: path.display().to_string(), source })?;
     Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
 }
 

@@ -22,7 +22,10 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Script {
-    /// Destinations by the first segment of their path.
+    /// A JSON pointer to the id in an input of the demo.
+    #[serde(default)]
+    pub id: String,
+    /// Behaviours by the name of the Destination, which is the first segment of the path.
     #[serde(default)]
     pub destinations: BTreeMap<String, Behaviour>,
 }
@@ -141,7 +144,8 @@ impl Sink {
             memory.throttled += 1;
             let seconds = HeaderValue::from(throttle.retry_after.std().as_secs());
             let status = StatusCode::from_u16(throttle.status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
-            return (status, [(header::RETRY_AFTER, seconds)], Json(json!({"message": "too many requests"}))).into_response();
+            return (status, [(header::RETRY_AFTER, seconds)], Json(json!({"message": "too many requests"})))
+                .into_response();
         }
         if let Some(refuse) = &behaviour.refuse {
             let text = record.pointer(&refuse.pointer).and_then(Value::as_str).unwrap_or_default();
@@ -160,7 +164,12 @@ impl Sink {
     }
 }
 
-async fn answer_at_root(sink: State<Sink>, Path(destination): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer_at_root(
+    sink: State<Sink>,
+    Path(destination): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     respond(&sink, &destination, "", &headers, &body)
 }
 
@@ -176,7 +185,8 @@ async fn answer(
 fn respond(sink: &Sink, destination: &str, rest: &str, headers: &HeaderMap, body: &[u8]) -> Response {
     let response = sink.take(destination, body);
     if sink.show {
-        let proof = if headers.contains_key(header::AUTHORIZATION) { "with credentials" } else { "without credentials" };
+        let proof =
+            if headers.contains_key(header::AUTHORIZATION) { "with credentials" } else { "without credentials" };
         // Bodies are shown here and nowhere else: the sink is the user's own screen.
         eprintln!("{destination} /{rest} {} ({proof}) {}", response.status(), String::from_utf8_lossy(body));
     }

@@ -84,3 +84,14 @@ fn everything_of_ours_in_a_spec_has_a_maximum() {
     });
     assert!(open.is_empty(), "no maximum: {open:#?}");
 }
+
+#[test]
+fn what_a_type_may_leave_out_is_not_required() {
+    let expectation = serde_json::json!({ "destination": "crm", "filtered": true });
+    assert!(serde_json::from_value::<crate::mapping::Expectation>(expectation).is_ok());
+    every_node(&mut |path, schema| {
+        if path.ends_with(".tests[].expect[]") {
+            assert_eq!(schema.required, Some(vec!["destination".to_owned()]), "{path}");
+        }
+    });
+}

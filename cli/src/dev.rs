@@ -1,0 +1,319 @@
+//! `ropeway dev`: the same manifests, the operator's own resolve and plan, the same streams on a local nats-server, and the
+//! worker's own lanes in this process. No second engine, no second file format.
+
+pub mod demo;
+pub mod evidence;
+pub mod server;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use ropeway_crds::{status::IntegrationStatus, worker_config::WorkerConfig};
+use ropeway_operator::offline::{self, JetStream, Settings, apply_streams};
+use ropeway_worker::{config, secret::Secrets, shutdown, worker};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    args::DevArgs,
+    manifest::{Fault, Manifests, files, load},
+    sink::{Script, Sink},
+    stage::{Staged, stage},
+};
+
+/// The local run can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// Something is wrong with the manifests.
+    #[error("{} problems in the manifests", .0.len())]
+    Faults(Vec<Fault>),
+    /// The manifests are of several namespaces.
+    #[error("the files are of the namespaces {0:?}; a local run takes one")]
+    Namespaces(Vec<String>),
+    /// There is no Integration.
+    #[error("there is no Integration in these files")]
+    Nothing,
+    /// A file can't be read or written.
+    #[error("failed to {what}")]
+    File {
+        /// What was attempted.
+        what: String,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The sink's script makes no sense.
+    #[error("the sink's script {path} can't be understood: {message}")]
+    Script {
+        /// Its path.
+        path: String,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// There is no local server.
+    #[error(transparent)]
+    Server(#[from] server::ServerError),
+    /// NATS can't be reached.
+    #[error(transparent)]
+    Connect(#[from] ropeway_nats::ConnectError),
+    /// A stream can't be made.
+    #[error(transparent)]
+    Apply(#[from] offline::ApplyError),
+    /// NATS can't be asked.
+    #[error(transparent)]
+    Nats(#[from] offline::NatsError),
+    /// The worker can't be configured.
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    /// An address is taken.
+    #[error(transparent)]
+    Listen(#[from] worker::ListenError),
+    /// Events can't be sent.
+    #[error(transparent)]
+    Send(#[from] crate::send::SendError),
+}
+
+pub(crate) fn file_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> DevError {
+    let what = what.into();
+    move |source| DevError::File { what, source }
+}
+
+/// A local run.
+pub struct Dev {
+    args: DevArgs,
+    _server: Option<server::Server>,
+    client: async_nats::Client,
+    /// The connection that status is read over.
+    pub jetstream: JetStream,
+    /// The sink, if there is one.
+    pub sink: Option<Sink>,
+    sink_address: Option<std::net::SocketAddr>,
+    /// How the sink behaves.
+    pub script: Script,
+    statuses: BTreeMap<String, IntegrationStatus>,
+}
+
+/// A worker that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// What it runs.
+    pub staged: Vec<Staged>,
+    /// The address on which it receives.
+    pub address: std::net::SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Lets it finish what it has in hand.
+    pub async fn end(self) {
+        self.stop.cancel();
+        // A panic in there has been logged.
+        let _ = self.task.await;
+    }
+}
+
+impl Dev {
+    /// Starts server and sink.
+    ///
+    /// # Errors
+    /// See [`DevError`].
+    pub async fn start(args: DevArgs) -> Result<Self, DevError> {
+        if args.fresh && args.data.join("nats").exists() {
+            std::fs::remove_dir_all(args.data.join("nats")).map_err(file_error("forget what an earlier run kept"))?;
+        }
+        std::fs::create_dir_all(&args.data).map_err(file_error(format!("make the folder {}", args.data.display())))?;
+        let (server, url) = match &args.nats_url {
+            Some(url) => (None, url.clone()),
+            None => {
+                let server = server::start(&args.data).await?;
+                let url = server.url.clone();
+                (Some(server), url)
+            }
+        };
+        let client = ropeway_nats::connect(&ropeway_nats::Settings::open(&url), "ropeway dev").await?;
+        let script = read_script(args.sink_script.as_deref())?;
+        let (sink, sink_address) = if args.sink {
+            let sink = Sink::new(script.clone(), args.plant_sink_loss, args.send.is_none());
+            let listener = worker::listen(([127, 0, 0, 1], 0).into()).await?;
+            let address = listener.local_addr().map_err(file_error("find the sink's address"))?;
+            let router = sink.router();
+            tokio::spawn(async move { axum::serve(listener, router).await });
+            (Some(sink), Some(address))
+        } else {
+            (None, None)
+        };
+        let jetstream = JetStream::new(client.clone());
+        Ok(Self { args, _server: server, client, jetstream, sink, sink_address, script, statuses: BTreeMap::new() })
+    }
+
+    /// Reads the manifests and starts a worker on them.
+    ///
+    /// # Errors
+    /// See [`DevError`]; nothing is started then.
+    pub async fn run(&self) -> Result<Running, DevError> {
+        let mut manifests = load(&self.args.paths).map_err(DevError::Faults)?;
+        if let Some(address) = self.sink_address {
+            redirect(&mut manifests, address);
+        }
+        let mut allowed = self.args.allowed_private_ranges.clone();
+        allowed.extend(self.sink_address.map(|address| format!("{}/32", address.ip())));
+        let settings = Settings { allowed_private_ranges: allowed, ..crate::check::settings() };
+        let mut staged = stage(&manifests, &settings).map_err(DevError::Faults)?;
+        let config = whole(&staged)?;
+        write_secrets(&manifests, &self.args.data.join("secrets"))?;
+        for staged in &staged {
+            apply_streams(&self.jetstream, &staged.plan.jetstream).await?;
+        }
+        let bytes = serde_json::to_vec(&config).expect("a configuration of plain types is writable as JSON");
+        let fingerprint = WorkerConfig::fingerprint(&bytes);
+        for staged in &mut staged {
+            staged.plan.fingerprint.clone_from(&fingerprint);
+            staged.plan.replicas = 1;
+        }
+        let secrets = Secrets::new(self.args.data.join("secrets"));
+        let worker = worker::Worker::new(config::prepare(&bytes)?, "dev", &secrets, self.client.clone());
+        let listener: TcpListener = worker::listen(self.args.listen).await?;
+        let address = listener.local_addr().map_err(file_error("find the webhook's address"))?;
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(worker.run(Some(listener), stop.clone()));
+        Ok(Running { staged, address, stop, task })
+    }
+
+    /// The statuses that the Integrations would have in a cluster, by name.
+    ///
+    /// # Errors
+    /// If NATS can't be asked.
+    pub async fn look(&mut self, running: &Running) -> Result<&BTreeMap<String, IntegrationStatus>, DevError> {
+        for Staged { integration, plan } in &running.staged {
+            let observations = offline::observations(&self.jetstream, &plan.jetstream).await?;
+            let mut integration = integration.clone();
+            let name = integration.name_any();
+            integration.status = self.statuses.get(&name).cloned();
+            let status = offline::status_of(&integration, Ok(plan), Some(&observations), Timestamp::now());
+            self.statuses.insert(name, status);
+        }
+        let text = serde_json::to_vec_pretty(&self.statuses).expect("a status of plain types is writable as JSON");
+        let path = self.args.data.join("status.json");
+        std::fs::write(&path, text).map_err(file_error(format!("write {}", path.display())))?;
+        Ok(&self.statuses)
+    }
+}
+
+/// `ropeway dev` without `--send`: runs until it is told to stop, and reads the files again when they change.
+///
+/// # Errors
+/// See [`DevError`]. Later faults in the files are shown, and the last good ones go on.
+pub async fn watch(args: DevArgs) -> Result<(), DevError> {
+    let stop = shutdown::on_signal();
+    let mut dev = Dev::start(args.clone()).await?;
+    let mut running = dev.run().await?;
+    greet(&running);
+    let mut seen = newest(&args.paths);
+    let mut shown = String::new();
+    while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await.is_some() {
+        let changed = newest(&args.paths);
+        if changed != seen {
+            seen = changed;
+            running = reload(&dev, running).await?;
+        }
+        let line = dev.look(&running).await.map(crate::table::line)?;
+        if line != shown {
+            eprintln!("{line}");
+            shown = line;
+        }
+    }
+    running.end().await;
+    Ok(())
+}
+
+/// Puts changed files into effect. Files that are wrong leave the worker as it is.
+async fn reload(dev: &Dev, running: Running) -> Result<Running, DevError> {
+    // Checked first, so that a worker is only ended for one that can take its place.
+    let check = load(&dev.args.paths).and_then(|manifests| stage(&manifests, &crate::check::settings()));
+    if let Err(faults) = check {
+        eprintln!("the files have problems; what was in effect stays so");
+        faults.iter().for_each(|fault| eprintln!("  {fault}"));
+        return Ok(running);
+    }
+    running.end().await;
+    let running = dev.run().await?;
+    eprintln!("the changed files are in effect");
+    Ok(running)
+}
+
+fn greet(running: &Running) {
+    for Staged { plan, integration } in &running.staged {
+        match integration.spec.source.webhook.as_ref() {
+            Some(webhook) => {
+                eprintln!("{}: send events to http://{}{}", plan.identity.name, running.address, webhook.path)
+            }
+            None => eprintln!("{}: reads the stream {}", plan.identity.name, plan.jetstream.source_stream()),
+        }
+    }
+}
+
+/// When any of the files was last changed.
+fn newest(paths: &[PathBuf]) -> Vec<(PathBuf, Option<SystemTime>)> {
+    let changed = |path: PathBuf| {
+        let time = std::fs::metadata(&path).and_then(|data| data.modified()).ok();
+        (path, time)
+    };
+    files(paths).unwrap_or_default().into_iter().map(changed).collect()
+}
+
+fn read_script(path: Option<&Path>) -> Result<Script, DevError> {
+    let Some(path) = path else { return Ok(Script::default()) };
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(file_error(format!("read the sink's script {shown}")))?;
+    serde_saphyr::from_str(&text).map_err(|error| DevError::Script { path: shown, message: error.to_string() })
+}
+
+/// Points every Destination at the sink: the Destination's name, then its own path.
+fn redirect(manifests: &mut Manifests, sink: std::net::SocketAddr) {
+    for (destination, _) in &mut manifests.destinations {
+        let name = destination.name_any();
+        if let Some(http) = &mut destination.spec.provider.http {
+            let path = http.url.splitn(4, '/').nth(3).unwrap_or_default();
+            http.url = format!("http://{sink}/{name}/{path}");
+        }
+    }
+}
+
+/// One configuration for all Integrations.
+fn whole(staged: &[Staged]) -> Result<WorkerConfig, DevError> {
+    let mut namespaces: Vec<String> = staged.iter().map(|staged| staged.plan.identity.namespace.clone()).collect();
+    namespaces.sort();
+    namespaces.dedup();
+    if namespaces.len() > 1 {
+        return Err(DevError::Namespaces(namespaces));
+    }
+    let first = staged.first().ok_or(DevError::Nothing)?;
+    let integrations = staged.iter().flat_map(|staged| staged.plan.config.integrations.clone()).collect();
+    Ok(WorkerConfig { integrations, ..first.plan.config.clone() })
+}
+
+/// Writes the Secrets as the kubelet would mount them, readable by the user alone.
+fn write_secrets(manifests: &Manifests, folder: &Path) -> Result<(), DevError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    for secret in &manifests.secrets {
+        let place = folder.join(secret.name_any());
+        let fail = || file_error(format!("write the Secret {}", secret.name_any()));
+        std::fs::create_dir_all(&place).map_err(fail())?;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(fail())?;
+        let data = secret.data.iter().flatten().map(|(key, value)| (key, value.0.clone()));
+        let text = secret.string_data.iter().flatten().map(|(key, value)| (key, value.clone().into_bytes()));
+        for (key, value) in data.chain(text) {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o600).open(place.join(key)).map_err(fail())?;
+            std::io::Write::write_all(&mut file, &value).map_err(fail())?;
+        }
+    }
+    Ok(())
+}

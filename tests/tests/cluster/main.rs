@@ -1,0 +1,5 @@
+//! Everything on a real node. Runs with `make test-cluster`.
+
+mod leftovers;
+mod node;
+mod pods;

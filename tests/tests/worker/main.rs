@@ -1,0 +1,8 @@
+//! Workers against a real nats-server. Runs with `cargo test --package ropeway-tests --test worker`.
+
+mod command;
+mod intake;
+mod kills;
+mod server;
+mod state;
+mod trim;
