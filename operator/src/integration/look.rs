@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use ropeway_crds::{Integration, condition::Finding, status::IntegrationStatus};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         apply::prune_config_maps,
         lanes::{Leaving, Progress, retire},
         reconcile::now,
-        status::{Known, Workers, judge_workers, status, worth_writing},
+        status::{Event, Known, Workers, events, judge_workers, status, worth_writing},
         visits::{LaneView, Planned, Visit},
     },
     io::{
@@ -197,6 +197,9 @@ async fn write(integration: &Integration, context: &Context, next: IntegrationSt
     let name = integration.name_any();
     context.kubernetes.apply_status::<Integration>(&namespace, &name, &uid, &next).await?;
     context.metrics.status_written("Integration");
+    for Event { warning, reason, note } in events(integration.status.as_ref(), &next) {
+        context.kubernetes.event(&integration.object_ref(&()), warning, reason, note).await;
+    }
     context.visits.wrote(integration, next);
     Ok(())
 }

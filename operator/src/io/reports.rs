@@ -81,7 +81,7 @@ pub async fn forget_workers(
     workers: &[WorkerReport],
     now: Timestamp,
 ) -> Result<(), NatsError> {
-    let old = |report: &&WorkerReport| now.as_second() - report.time.as_second() > HEARTBEAT_FORGOTTEN_SECONDS;
+    let old = |report: &&WorkerReport| (now.as_second() - report.time.as_second()).abs() > HEARTBEAT_FORGOTTEN_SECONDS;
     for report in workers.iter().filter(old) {
         // The name is untrusted: as a key it may hold no wildcard that would take others with it.
         if report.worker.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
