@@ -11,13 +11,13 @@
 
 TOOLS ?= all
 PROFILE ?= release
-export PROFILE
 
 CARGO_TARGET_DIR ?= target
 CLUSTER := $(CARGO_TARGET_DIR)/debug/ropeway-test-cluster
 EXAMPLE := examples/signups-to-marketing
 
-.PHONY: demo test test-unit test-worker test-operator test-cluster check advisories crds tools cluster cluster-down image
+.PHONY: demo test test-unit test-worker test-operator test-charts test-cluster check advisories crds tools cluster cluster-down \
+  image image-nats
 
 demo:
 	@scripts/tools.sh link nats
@@ -26,7 +26,7 @@ demo:
 	  --sink --sink-script $(EXAMPLE)/demo/sink.yaml --send $(EXAMPLE)/demo/registrations.ndjson \
 	  --json $(CARGO_TARGET_DIR)/demo.json --listen 127.0.0.1:0
 
-test: test-unit test-worker test-operator test-cluster
+test: test-unit test-worker test-operator test-charts test-cluster
 
 test-unit:
 	@scripts/tools.sh link
@@ -44,7 +44,7 @@ test-operator:
 ifdef CLUSTER_KUBECONFIG
 export CLUSTER_KUBECONFIG := $(abspath $(CLUSTER_KUBECONFIG))
 test-cluster:
-	@scripts/tools.sh link image kubernetes
+	@scripts/tools.sh link image nats kubernetes helm
 	cargo test --package ropeway-tests --test cluster -- --skip leftovers
 else
 test-cluster:
@@ -70,8 +70,12 @@ crds:
 tools:
 	@scripts/tools.sh $(TOOLS)
 
+test-charts:
+	@scripts/tools.sh link helm
+	cargo test --package ropeway-tests --test charts
+
 cluster:
-	@scripts/tools.sh link node
+	@scripts/tools.sh link nats node helm
 	@cargo build --quiet --package ropeway-tests --bin ropeway-test-cluster
 	@$(CLUSTER) up
 
@@ -80,4 +84,12 @@ cluster-down:
 	@$(CLUSTER) down
 
 image:
-	@scripts/image.sh
+	@PROFILE=$(PROFILE) scripts/image.sh ropeway
+
+image-nats:
+	@PROFILE=$(PROFILE) scripts/image.sh nats
+
+crds:
+	cargo run --quiet --package ropeway-crds --bin crdgen crds/yaml
+	rm -f charts/ropeway/crds-files/*.yaml
+	cp crds/yaml/*.yaml charts/ropeway/crds-files/

@@ -47,6 +47,7 @@ pub struct Expectation {
     #[schemars(length(min = 1, max = 63))]
     pub destination: String,
     /// The record that the destination should get, whole.
+    // Without the default, a field with a schema of its own counts as required.
     #[serde(default)]
     #[schemars(schema_with = "free_json")]
     pub record: Option<Json>,

@@ -4,6 +4,7 @@
 //! programs ─▶ process ─▶ nats                    NatsServer: kill, restart, keep the data
 //!             scratch    control_plane ─▶ api_server    ApiServer: etcd, API server, controller manager
 //!                                      └▶ node ─▶ cluster    Node: the same and a kubelet, in namespaces of its own
+//!                                                   └▶ install    Ropeway on it, by its chart
 //! ```
 //!
 //! What is started here ends with the test: a value that is dropped kills its processes by id; when the test process
@@ -15,6 +16,7 @@ mod certificates;
 pub mod cluster;
 mod control_plane;
 mod error;
+pub mod install;
 mod kubeconfig;
 pub mod nats;
 pub mod node;

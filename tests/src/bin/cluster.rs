@@ -9,13 +9,17 @@ use std::{
     time::Duration,
 };
 
-use ropeway_tests::{Node, node, process, wait::until};
+use ropeway_tests::{Node, install, node, process, wait::until};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The namespace that `up` makes for trying things.
+const DEMO: &str = "demo";
+
 const USAGE: &str = "usage: ropeway-test-cluster up | down | import IMAGE.tar…
 
-  up      starts a Kubernetes node in the background and prints how to use it (as root; `make tools` first)
+  up      starts a Kubernetes node in the background with Ropeway on it, and prints how to use it (as root; `make tools`
+          first); a node that runs already gets the images and the chart as they are now
   down    ends and removes it
   import  loads image archives into it";
 
@@ -95,8 +99,26 @@ async fn up() -> Outcome {
             return Err(format!("the node did not start:\n{}", process::tail(&state.file("log"))).into());
         }
     }
+    install_ropeway(&state, &kubeconfig)?;
     println!("export KUBECONFIG={}", kubeconfig.display());
+    println!("kubectl apply -f examples/signups-to-marketing/ -n {DEMO}");
+    println!("kubectl get intg -n {DEMO} --watch");
     Ok(())
+}
+
+fn install_ropeway(state: &State, kubeconfig: &Path) -> Outcome {
+    eprintln!("building the images");
+    let mut version = 0;
+    for kind in install::IMAGES {
+        let archive = install::image(kind)?;
+        let built = fs::metadata(&archive)?.modified()?.duration_since(std::time::UNIX_EPOCH)?;
+        version = version.max(built.as_secs());
+        import_image(state, &archive)?;
+    }
+    eprintln!("installing the chart");
+    // The image has the same name after each build, so that only this makes a new operator of it.
+    install::chart(kubeconfig, &[&format!("operator.annotations.built=at-{version}"), "timing.statusSeconds=5"])?;
+    Ok(install::namespace(kubeconfig, DEMO)?)
 }
 
 async fn down() -> Outcome {
@@ -116,12 +138,13 @@ async fn down() -> Outcome {
 }
 
 fn import(archives: &[&str]) -> Outcome {
+    archives.iter().try_for_each(|archive| import_image(&State::new(), Path::new(archive)))
+}
+
+fn import_image(state: &State, archive: &Path) -> Outcome {
     let socket =
-        fs::read_to_string(State::new().file("containerd")).map_err(|_| "no node is running; start one with `up`")?;
-    for archive in archives {
-        node::import_image(Path::new(&socket), Path::new(archive))?;
-    }
-    Ok(())
+        fs::read_to_string(state.file("containerd")).map_err(|_| "no node is running; start one with `up`")?;
+    Ok(node::import_image(Path::new(&socket), archive)?)
 }
 
 /// Holds a node until it is told to stop. `up` runs this in the background.

@@ -1,5 +1,10 @@
 //! Everything on a real node. Runs with `make test-cluster`.
 
+mod broken;
+mod deletion;
+mod delivery;
+mod installed;
 mod leftovers;
 mod node;
 mod pods;
+mod streams;
