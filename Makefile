@@ -1,31 +1,45 @@
-# What can be done here. `make tools` comes first: it builds what the tests need, once.
+# What can be done here; .ci/run calls `make check` and `make test`.
 #
-#   make tools [TOOLS=nats|kubernetes|node|helm|link|all]   programs for tests and trials, into .tools/
-#   make test-worker test-operator test-cluster             the suites that need something real
-#   make test-cluster CLUSTER_KUBECONFIG=…                  … on a cluster that is already there
-#   make test-charts                                        the chart, rendered
-#   make cluster / make cluster-down                        a node to play with, Ropeway on it
-#   make image image-nats [PROFILE=dev]                     the container images as OCI archives
-#   make crds                                               the CRDs, from the types in crds/src
+#   make demo                        the product's main job on real input, without a cluster
+#   make test                        all tests; test-unit, test-worker, test-operator, test-charts, test-cluster one by one
+#   make check                       format, lints, licences, generated files
+#   make cluster / cluster-down      a real node with the product on it, to play with
+#   make image [PROFILE=dev]         the container image as an OCI archive, and image-nats for the trial's NATS
+#   make tools [TOOLS=nats|kubernetes|node|helm|link|deny|all]   programs for all of that, into .tools/
+#   make crds                        the CRDs from the types in crds/src
+#   make test-cluster CLUSTER_KUBECONFIG=…   the cluster suite on a cluster that is already there
 
 TOOLS ?= all
 PROFILE ?= release
 
 CARGO_TARGET_DIR ?= target
 CLUSTER := $(CARGO_TARGET_DIR)/debug/ropeway-test-cluster
+EXAMPLE := examples/signups-to-marketing
 
-.PHONY: tools test-worker test-operator test-cluster test-charts cluster cluster-down image image-nats crds
+.PHONY: demo test test-unit test-worker test-operator test-charts test-cluster check advisories crds tools cluster cluster-down \
+  image image-nats
 
-tools:
-	@scripts/tools.sh $(TOOLS)
+demo:
+	@scripts/tools.sh link nats
+	@cargo build --quiet --package ropeway-cli
+	@PATH="$(CURDIR)/.tools:$$PATH" $(CARGO_TARGET_DIR)/debug/ropeway dev $(EXAMPLE) --fresh --data $(CARGO_TARGET_DIR)/demo \
+	  --sink --sink-script $(EXAMPLE)/demo/sink.yaml --send $(EXAMPLE)/demo/registrations.ndjson \
+	  --json $(CARGO_TARGET_DIR)/demo.json --listen 127.0.0.1:0
+
+test: test-unit test-worker test-operator test-charts test-cluster
+
+test-unit:
+	@scripts/tools.sh link
+	cargo test --workspace --exclude ropeway-tests
+	cargo test --package ropeway-tests --lib --test repo
 
 test-worker:
 	@scripts/tools.sh link nats
-	cargo test --package ropeway-tests --test worker
+	cargo test --package ropeway-tests --bins --test worker
 
 test-operator:
 	@scripts/tools.sh link nats kubernetes
-	cargo test --package ropeway-tests --test operator
+	cargo test --package ropeway-tests --bins --test operator
 
 ifdef CLUSTER_KUBECONFIG
 export CLUSTER_KUBECONFIG := $(abspath $(CLUSTER_KUBECONFIG))
@@ -37,6 +51,24 @@ test-cluster:
 	@scripts/tools.sh link nats node helm
 	cargo test --package ropeway-tests --test cluster
 endif
+
+check:
+	@scripts/tools.sh link deny
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	.tools/bin/cargo-deny --locked check licenses bans sources
+	cargo test --quiet --package ropeway-crds --lib definition
+
+# Known vulnerabilities; the database is fetched.
+advisories:
+	@scripts/tools.sh deny
+	.tools/bin/cargo-deny --locked check advisories
+
+crds:
+	cargo run --quiet --package ropeway-crds --bin crdgen crds/yaml
+
+tools:
+	@scripts/tools.sh $(TOOLS)
 
 test-charts:
 	@scripts/tools.sh link helm

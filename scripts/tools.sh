@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Builds the programs that the tests and `make demo` run, into .tools/, and installs the Debian packages they need.
 #
-#   scripts/tools.sh [nats|kubernetes|node|helm|link|all]…
+#   scripts/tools.sh [nats|kubernetes|node|helm|link|deny|all]…
 #
 #   nats        nats-server
 #   kubernetes  etcd, kube-apiserver, kube-controller-manager, kubectl
 #   node        the rest of a real node: kube-scheduler, kubelet, kube-proxy, CNI, containerd, DNS, image tools
 #   helm        helm
+#   deny        cargo-deny, for licences and bans
 #   link        mold, which .cargo/config.toml names as the linker
 #   all         everything (the default)
 #
@@ -110,6 +111,16 @@ image_tools() {
 
 link() { packages mold:mold; }
 
+deny() {
+  local version=0.20.2
+  [[ -x $tools/bin/cargo-deny && $("$tools/bin/cargo-deny" --version) == *" $version" ]] && return
+  say "building cargo-deny $version (some minutes)"
+  link
+  # A target folder that outlives the clone, so that the next clone need not build it again.
+  (cd "$root" && cargo install --quiet --locked --version "$version" --root "$tools" \
+    --target-dir "${XDG_CACHE_HOME:-$HOME/.cache}/ropeway/cargo-deny" cargo-deny) || fail "cargo-deny could not be built"
+}
+
 # packages NAME:PROGRAM…: installs the Debian packages whose program is missing.
 packages() {
   local pair missing=()
@@ -136,9 +147,9 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- all
 for part in "$@"; do
   case $part in
-    nats | kubernetes | node | helm | link) "$part" ;;
+    nats | kubernetes | node | helm | link | deny) "$part" ;;
     image) image_tools ;;
-    all) link; nats; node; helm ;;
-    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, image, link, all" ;;
+    all) link; nats; node; helm; deny ;;
+    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, image, link, deny, all" ;;
   esac
 done

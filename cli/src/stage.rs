@@ -66,7 +66,8 @@ fn rules(manifests: &Manifests) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut judge = |origin: &Origin, verdict: Result<(), kube::core::cel::ValidationErrors>| {
         for error in verdict.err().into_iter().flatten() {
-            faults.push(Fault::at(&origin.place(&error.field_path), format!("{}: {}", error.field_path, error.message)));
+            faults
+                .push(Fault::at(&origin.place(&error.field_path), format!("{}: {}", error.field_path, error.message)));
         }
     };
     for (integration, origin) in &manifests.integrations {

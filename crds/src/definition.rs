@@ -56,4 +56,6 @@ pub fn yaml(definition: &CustomResourceDefinition) -> String {
 }
 
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod tests;

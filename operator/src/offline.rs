@@ -96,3 +96,42 @@ pub fn status_of(
         now,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use ropeway_crds::condition::Reason;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn manifests_come_to_the_same_plan_and_status_as_in_a_cluster() {
+        let integration: Integration = serde_json::from_value(json!({
+            "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration",
+            "metadata": { "name": "orders", "namespace": "dev", "uid": "made-up", "generation": 1 },
+            "spec": { "source": { "stream": { "stream": "ORDERS" } }, "destinations": [{ "name": "crm", "ref": "sink" }] },
+        }))
+        .unwrap();
+        let missing = resolve_manifests(&integration, "nu", &Manifests::default()).unwrap_err();
+        assert_eq!(missing[0].reason, Reason::DestinationNotFound);
+        let broken = status_of(&integration, Err(&missing), None, Timestamp::UNIX_EPOCH);
+        assert_eq!(broken.conditions[0].reason, "DestinationNotFound");
+        let sink: Destination = serde_json::from_value(json!({
+            "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": "sink" },
+            "spec": { "provider": { "http": { "url": "http://127.0.0.1:1/" } } },
+        }))
+        .unwrap();
+        let manifests = Manifests { destinations: [("sink".to_owned(), sink)].into(), ..Manifests::default() };
+        let resolved = resolve_manifests(&integration, "nu", &manifests).unwrap();
+        let settings = Settings {
+            worker_image: "none".into(),
+            nats_url: "nats://127.0.0.1:4222".into(),
+            allowed_private_ranges: Vec::new(),
+            stream_replicas: 1,
+        };
+        let plan = plan(&resolved, &settings);
+        assert_eq!(plan.config.integrations[0].lanes[0].destination, "crm");
+        let status = status_of(&integration, Ok(&plan), Some(&Observations::default()), Timestamp::UNIX_EPOCH);
+        assert_eq!(status.conditions[0].reason, "WorkersStarting");
+    }
+}

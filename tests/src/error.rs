@@ -31,6 +31,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A scene could not be set, with what the product said.
+    #[error("the scene could not be set: {0}")]
+    Scene(String),
+    /// There is no port to listen on.
+    #[error("failed to find a port")]
+    Port(#[source] io::Error),
     /// A program could not be started.
     #[error("failed to start {program}")]
     Start {

@@ -23,6 +23,8 @@ pub mod node;
 pub mod port;
 pub mod process;
 pub mod programs;
+pub mod receiver;
+pub mod scene;
 pub mod scratch;
 pub mod wait;
 

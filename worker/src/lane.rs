@@ -35,6 +35,7 @@ use crate::{
     map::LaneMapping,
     message::{Message, Origin},
     provider::Failure,
+    recent::Recent,
     settle::settle,
 };
 
@@ -66,6 +67,8 @@ pub struct Lane {
     pub deliverer: Deliverer,
     /// What it counts.
     pub tally: Arc<Tally>,
+    /// What it has lately finished.
+    pub recent: Recent,
     /// Its connection.
     pub broker: Broker,
 }
@@ -149,6 +152,13 @@ impl Lane {
     /// The line from a message to its settlement. A message that can't be settled comes again.
     async fn handle(&self, message: Message, created: Timestamp) {
         let history = decode::history(message.headers(), &message.position, created);
+        if self.recent.knows(&history) {
+            // A broker that crashed had forgotten our acknowledgement.
+            if let Err(error) = message.acknowledge().await {
+                tracing::warn!(lane = %self.id, %error, "a finished event could not be acknowledged; it comes again");
+            }
+            return;
+        }
         let mut headers = message.headers().cloned().unwrap_or_default();
         let decoded = decode::event(message.headers(), &message.body(), &history.delivery, &self.defaults);
         let settlement = match decoded {
@@ -168,7 +178,12 @@ impl Lane {
         let owner = self.owner();
         let envelope = Envelope { owner, headers: &headers, body: message.body(), history: &history };
         match settle(&self.broker, envelope, message, &settlement, self.retention, now).await {
-            Ok(()) => self.tally.settled(&settlement, now),
+            Ok(()) => {
+                if matches!(settlement, Settlement::Done(_)) {
+                    self.recent.remember(&history);
+                }
+                self.tally.settled(&settlement, now);
+            }
             Err(error) => tracing::warn!(lane = %self.id, %error, "an event could not be settled; it comes again"),
         }
     }

@@ -25,6 +25,7 @@ pub mod map;
 pub mod message;
 pub mod metrics;
 pub mod provider;
+pub mod recent;
 pub mod secret;
 pub mod settle;
 pub mod shutdown;

@@ -25,6 +25,7 @@ use crate::{
     lane::Lane,
     map::LaneMapping,
     metrics::LaneGauge,
+    recent::Recent,
     secret::Secrets,
     trim::Trimmer,
 };
@@ -204,6 +205,7 @@ fn new_lane(
         mapping: mapping.clone(),
         deliverer: Deliverer::new(config.clone(), outcomes, shared.secrets.clone(), addresses),
         tally: Arc::new(Tally::default()),
+        recent: Recent::default(),
         broker: shared.broker.clone(),
     })
 }

@@ -111,7 +111,11 @@ async fn step(integration: &Integration, context: &Context) -> Result<Step, Erro
     };
     let Outline { identity, source, lanes, state, .. } = &outline;
     let plan = jetstream_plan(identity, source, lanes, *state, &context.settings);
-    let jetstream = context.connections.of(&context.kubernetes, &namespace).await?;
+    let jetstream = match terminating {
+        // The Secret with the credentials may be gone already.
+        true => context.connections.known(&context.kubernetes, &namespace).await?,
+        false => context.connections.of(&context.kubernetes, &namespace).await?,
+    };
     if policy == DeletionPolicy::Drain
         && let Some(wait) = drain(integration, context, &jetstream, &outline, &plan).await?
     {
@@ -126,21 +130,17 @@ async fn step(integration: &Integration, context: &Context) -> Result<Step, Erro
     {
         return Ok(Step::Wait(wait));
     }
-    let discarded = remove::own(&jetstream, &plan, &recorded, policy).await?;
-    if discarded > 0 {
-        context.metrics.discarded(discarded);
-        tracing::warn!(
-            namespace,
-            name = integration.name_any(),
-            discarded,
-            "messages were discarded with an Integration"
-        );
-    }
+    let mut discarded = remove::own(&jetstream, &plan, &recorded, policy).await?;
     let lock = context.lock(&namespace);
     let _shared = lock.lock().await;
     let others = context.kubernetes.holders::<Integration>(&namespace, FINALIZER).await?;
     if others.iter().all(|uid| *uid == identity.uid) {
-        remove::shared(&jetstream, &plan).await?;
+        discarded += remove::shared(&jetstream, &plan, terminating).await?;
+    }
+    if discarded > 0 {
+        context.metrics.discarded(discarded);
+        let name = &identity.name;
+        tracing::warn!(namespace, name, discarded, "messages were discarded with an Integration");
     }
     release(integration, context).await?;
     Ok(Step::Done)
@@ -169,7 +169,7 @@ async fn drain(
     context.kubernetes.delete_owned::<Service>(&identity.namespace, &child, &identity.uid).await?;
     let mut pending = 0;
     for lane in &plan.lanes {
-        pending += reports::lane_pending(jetstream, plan, lane).await?;
+        pending += reports::lane_pending(jetstream, plan, lane).await?.messages;
     }
     let message =
         format!("{pending} events are still to be delivered, for at most {left} s; then they become dead letters");

@@ -1,8 +1,8 @@
 //! The part of a visit that looks at what workers report, does what can only be done once they have, and writes the status.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use ropeway_crds::{Integration, condition::Finding, status::IntegrationStatus};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         apply::prune_config_maps,
         lanes::{Leaving, Progress, retire},
         reconcile::now,
-        status::{Known, Workers, judge_workers, status, worth_writing},
+        status::{Event, Known, Workers, events, judge_workers, status, worth_writing},
         visits::{LaneView, Planned, Visit},
     },
     io::{
@@ -20,6 +20,12 @@ use crate::{
         reports::{self, Figures, Observations},
     },
 };
+
+/// While something is under way everything is looked at again this often.
+const REPAIR: Duration = Duration::from_secs(15);
+
+/// The same where a stream or consumer is missing or a worker reports a problem.
+const TROUBLE: Duration = Duration::from_secs(3);
 
 /// What came of a look.
 pub struct Look {
@@ -62,6 +68,8 @@ pub async fn look(
     };
     let next = status(&known);
     let settled = !next.conditions.iter().any(|condition| condition.type_ == "Reconciling");
+    // Something is not as it should be: somebody may have removed what was made.
+    visit.stale |= !settled && visit.time.elapsed() > REPAIR;
     context.visits.remember(integration, visit);
     write(integration, context, next).await?;
     Ok(Look { settled, failure })
@@ -137,6 +145,8 @@ async fn see(
         visit.unpruned = false;
     }
     let figures = figures(&jetstream, context, visit, planned).await?;
+    let troubled = figures.incomplete || workers.lane_problem().is_some() || workers.source_problem().is_some();
+    visit.stale |= troubled && visit.time.elapsed() > TROUBLE;
     context.visits.see_lanes(integration, lane_views(integration, &figures, &workers));
     Ok(Observations { workers: reports, figures })
 }
@@ -187,6 +197,9 @@ async fn write(integration: &Integration, context: &Context, next: IntegrationSt
     let name = integration.name_any();
     context.kubernetes.apply_status::<Integration>(&namespace, &name, &uid, &next).await?;
     context.metrics.status_written("Integration");
+    for Event { warning, reason, note } in events(integration.status.as_ref(), &next) {
+        context.kubernetes.event(&integration.object_ref(&()), warning, reason, note).await;
+    }
     context.visits.wrote(integration, next);
     Ok(())
 }

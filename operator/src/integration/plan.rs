@@ -144,4 +144,4 @@ pub fn wish(state: State) -> Wish {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

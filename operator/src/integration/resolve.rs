@@ -7,23 +7,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
 use ropeway_crds::{
-    Integration, IntegrationSpec,
+    Integration,
     condition::{ConditionType, Finding, Reason},
     delivery::DeliveryPolicy,
     duration::{ByteSize, Duration},
-    integration::{IntegrationDestination, LaneStart, State},
+    integration::{LaneStart, State},
     names::{LaneId, ShortUid},
-    secret_ref::SecretKeyRef,
-    source::{Source, StreamStart, Webhook},
+    source::StreamStart,
     template::Template,
     worker_config::{EventDefaults, IntegrationConfig, LaneConfig, MAX_EVENT_BYTES, SourceConfig},
 };
 use ropeway_mapping::{CompileError, Program, Purpose};
 
-use crate::integration::observe::{AccountFact, Observed, verification_keys};
+use crate::integration::observe::Observed;
 
 mod expressions;
+mod outline;
+mod references;
 mod values;
+
+pub use outline::{Outline, outline};
+use outline::{retention, source};
+pub use references::missing_key;
 
 /// Why an expression has no program.
 #[derive(Debug)]
@@ -132,8 +137,8 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     let mut findings = Vec::new();
     let identity = Identity::of(&observed.integration, &observed.namespace_uid);
     values::check(observed, &mut findings);
-    check_account(observed, &mut findings);
-    let secrets = secrets(observed, &mut findings);
+    references::check_account(observed, &mut findings);
+    let secrets = references::secrets(observed, &mut findings);
     let programs = expressions::resolve(observed, &identity, compile, &mut findings);
     let lanes = lane_configs(observed, &programs, &mut findings);
     let source = source(&observed.integration.spec);
@@ -198,73 +203,6 @@ fn event_defaults(observed: &Observed, identity: &Identity) -> EventDefaults {
     }
 }
 
-/// What can be said of an Integration without looking anything up: enough to take it apart, whatever is wrong with it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outline {
-    /// Who it is.
-    pub identity: Identity,
-    /// Where its events are.
-    pub source: ResolvedSource,
-    /// One for each destination.
-    pub lanes: Vec<ResolvedLane>,
-    /// The wished state.
-    pub state: State,
-    /// How long a dead letter is kept.
-    pub retention: Duration,
-}
-
-/// The outline of an Integration, or `None` where it has not exactly one source.
-pub fn outline(integration: &Integration, namespace_uid: &str) -> Option<Outline> {
-    let spec = &integration.spec;
-    let identity = Identity::of(integration, namespace_uid);
-    let short = identity.short();
-    let lane = |destination: &IntegrationDestination| ResolvedLane {
-        lane: LaneId::new(&short, &destination.name),
-        destination: destination.name.clone(),
-        start_at: destination.start_at.unwrap_or_default(),
-        timeout: DeliveryPolicy::resolve(destination.delivery.as_ref(), None).timeout,
-    };
-    Some(Outline {
-        source: source(spec)?.0,
-        lanes: spec.destinations.iter().map(lane).collect(),
-        state: spec.state(),
-        retention: retention(spec),
-        identity,
-    })
-}
-
-fn retention(spec: &IntegrationSpec) -> Duration {
-    let wished = spec.dead_letter.as_ref().and_then(|dead_letter| dead_letter.retention);
-    wished.unwrap_or(Duration::from_secs(720 * 3600))
-}
-
-fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceConfig)> {
-    let Source { webhook, stream } = &spec.source;
-    let storage = spec.storage.clone().unwrap_or_default();
-    match (webhook, stream) {
-        (Some(webhook), None) => {
-            let Webhook { path, verification, max_body_bytes } = webhook.clone();
-            let events = ResolvedSource::Events {
-                max_bytes: storage.max_bytes.unwrap_or(ByteSize::mebibytes(128)),
-                replicas: usize::try_from(storage.replicas.unwrap_or(1)).unwrap_or(1),
-                path: path.clone(),
-            };
-            let largest = max_body_bytes.unwrap_or(values::largest_body());
-            Some((events, SourceConfig::Webhook { path, verification, max_body_bytes: largest }))
-        }
-        (None, Some(source)) => {
-            let subjects = source.subjects.iter().flatten().map(|subject| subject.0.clone()).collect();
-            let start_at = source.start_at.unwrap_or_default();
-            let stream = source.stream.clone();
-            Some((
-                ResolvedSource::Stream { stream: stream.clone(), subjects, start_at },
-                SourceConfig::Stream { stream },
-            ))
-        }
-        _ => None,
-    }
-}
-
 fn lane_configs(observed: &Observed, programs: &expressions::Programs, findings: &mut Vec<Finding>) -> Vec<LaneConfig> {
     let mut lanes = Vec::new();
     for destination in &observed.integration.spec.destinations {
@@ -290,48 +228,6 @@ fn lane_configs(observed: &Observed, programs: &expressions::Programs, findings:
         });
     }
     lanes
-}
-
-fn secrets(observed: &Observed, findings: &mut Vec<Finding>) -> BTreeMap<String, BTreeSet<String>> {
-    let mut wanted: Vec<(String, SecretKeyRef)> = Vec::new();
-    let verification = verification_keys(&observed.integration.spec).into_iter();
-    wanted.extend(verification.map(|key| ("spec.source.webhook.verification".to_owned(), key)));
-    for (name, destination) in &observed.destinations {
-        let keys = destination.iter().flat_map(|spec| spec.secret_keys());
-        wanted.extend(keys.map(|key| (format!("Destination {name}"), key)));
-    }
-    let mut secrets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (place, key) in wanted {
-        findings.extend(missing_key(&place, &key, observed.secrets.get(&key.name).and_then(Option::as_ref)));
-        secrets.entry(key.name).or_default().insert(key.key);
-    }
-    secrets
-}
-
-/// What is wrong with a reference to a key of a Secret of which these keys are there.
-pub fn missing_key(place: &str, wanted: &SecretKeyRef, keys: Option<&BTreeSet<String>>) -> Option<Finding> {
-    let SecretKeyRef { name, key } = wanted;
-    let (reason, message) = match keys {
-        None => (Reason::SecretNotFound, format!("{place}: there is no Secret {name:?} in this namespace; create it")),
-        Some(keys) if !keys.contains(key) => (
-            Reason::SecretKeyNotFound,
-            format!("{place}: the Secret {name:?} has no key {key:?}; add it or correct the reference"),
-        ),
-        Some(_) => return None,
-    };
-    Some(Finding::fails(ConditionType::DestinationsResolved, reason, message))
-}
-
-fn check_account(observed: &Observed, findings: &mut Vec<Finding>) {
-    let problem = match observed.service_account {
-        None | Some(AccountFact::Allowed) => return,
-        Some(AccountFact::Missing) => "does not exist; create it with",
-        Some(AccountFact::NotAllowed) => "may not be used by workers; its owner allows that by",
-    };
-    let message = format!(
-        "spec.template.serviceAccountName: the service account {problem} the annotation ropeway.dev/workers: allowed"
-    );
-    findings.push(Finding::fails(ConditionType::WorkersAvailable, Reason::ServiceAccountNotAllowed, message));
 }
 
 /// The largest body in bytes that a source may read.

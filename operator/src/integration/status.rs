@@ -18,9 +18,11 @@ use crate::{
 };
 
 mod delivery;
+mod events;
 mod findings;
 mod workers;
 
+pub use events::{Event, events};
 pub use workers::{Workers, judge_workers};
 
 /// Everything that a status is made of.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::{
-    counters::{Counts, CountsByDestination},
+    counters::CountsByDestination,
     names::{self, NamespaceNames, ShortUid},
     report::{HEARTBEAT_FORGOTTEN_SECONDS, WorkerReport},
 };
@@ -46,6 +46,8 @@ pub struct Figures {
     pub reasons: BTreeMap<String, u64>,
     /// When the newest dead letter was written.
     pub newest_dead_letter: Option<Timestamp>,
+    /// Whether a stream or consumer that should be there was not.
+    pub incomplete: bool,
     /// Entries that made no sense.
     pub unreadable: u64,
 }
@@ -79,7 +81,7 @@ pub async fn forget_workers(
     workers: &[WorkerReport],
     now: Timestamp,
 ) -> Result<(), NatsError> {
-    let old = |report: &&WorkerReport| now.as_second() - report.time.as_second() > HEARTBEAT_FORGOTTEN_SECONDS;
+    let old = |report: &&WorkerReport| (now.as_second() - report.time.as_second()).abs() > HEARTBEAT_FORGOTTEN_SECONDS;
     for report in workers.iter().filter(old) {
         // The name is untrusted: as a key it may hold no wildcard that would take others with it.
         if report.worker.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
@@ -100,10 +102,14 @@ pub async fn figures(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Figu
     let counters = jetstream.last_values(&names.counts_stream(), &names.counts_of(integration)).await?;
     let (counts, unreadable) = counts(integration, &counters);
     let mut pending = BTreeMap::new();
+    let mut incomplete = source.is_none();
     for lane in lanes {
-        pending.insert(lane.destination.clone(), lane_pending(jetstream, plan, lane).await?);
+        let Pending { messages, whole } = lane_pending(jetstream, plan, lane).await?;
+        pending.insert(lane.destination.clone(), messages);
+        incomplete |= !whole;
     }
     let mut figures = Figures {
+        incomplete,
         last_sequence: source.map_or(0, |source| source.state.last_sequence),
         counts,
         pending,
@@ -114,19 +120,30 @@ pub async fn figures(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Figu
     Ok(figures)
 }
 
-/// What a lane has not settled: on its stream, fired, and parked.
+/// What a lane has not settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// On its stream, fired, and parked.
+    pub messages: u64,
+    /// Whether both of its consumers are there.
+    pub whole: bool,
+}
+
+/// What a lane has not settled.
 ///
 /// # Errors
 /// If JetStream can't be asked.
-pub async fn lane_pending(jetstream: &JetStream, plan: &JetStreamPlan, lane: &LanePlan) -> Result<u64, NatsError> {
+pub async fn lane_pending(jetstream: &JetStream, plan: &JetStreamPlan, lane: &LanePlan) -> Result<Pending, NatsError> {
     let retries = plan.names.retries_stream();
-    let mut pending = jetstream.count(&retries, &plan.names.later_of(&lane.lane)).await?;
+    let mut messages = jetstream.count(&retries, &plan.names.later_of(&lane.lane)).await?;
+    let mut whole = true;
     for stream in [plan.source_stream(), &retries] {
-        if let Some(info) = jetstream.consumer(stream, lane.lane.as_str()).await? {
-            pending += info.num_pending + u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX);
+        match jetstream.consumer(stream, lane.lane.as_str()).await? {
+            Some(info) => messages += info.num_pending + u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
+            None => whole = false,
         }
     }
-    Ok(pending)
+    Ok(Pending { messages, whole })
 }
 
 async fn dead_letters(jetstream: &JetStream, plan: &JetStreamPlan, figures: &mut Figures) -> Result<(), NatsError> {
@@ -188,7 +205,7 @@ fn counts(integration: &ShortUid, values: &[(String, Bytes)]) -> (CountsByDestin
             unreadable += 1;
             continue;
         };
-        let known = counts.entry(destination.to_owned()).or_insert_with(Counts::default).set(word, value);
+        let known = counts.entry(destination.to_owned()).or_default().set(word, value);
         unreadable += u64::from(!known);
     }
     (counts, unreadable)

@@ -22,7 +22,7 @@ pub(super) async fn own(
     let JetStreamPlan { names, integration, .. } = plan;
     let mut discarded = 0;
     for lane in &plan.lanes {
-        discarded += reports::lane_pending(jetstream, plan, lane).await?;
+        discarded += reports::lane_pending(jetstream, plan, lane).await?.messages;
     }
     let planned = plan.lanes.iter().map(|lane| lane.lane.clone());
     let recorded = recorded.iter().map(|lane| LaneId::new(integration, &lane.destination));
@@ -49,14 +49,15 @@ pub(super) async fn own(
     Ok(discarded)
 }
 
-/// Removes what the namespace shares. Dead letters outlive their Integration.
-pub(super) async fn shared(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<(), NatsError> {
+/// Removes what the namespace shares. Dead letters outlive their Integration, but not their namespace. Answers how many
+/// messages were discarded.
+pub(super) async fn shared(jetstream: &JetStream, plan: &JetStreamPlan, terminating: bool) -> Result<u64, NatsError> {
     let dead = plan.names.dead_letters_stream();
-    let keep_dead = jetstream.count(&dead, &plan.names.dead_letters_subjects()).await? > 0;
+    let held = jetstream.count(&dead, &plan.names.dead_letters_subjects()).await?;
     for config in &plan.shared {
-        if config.name != dead || !keep_dead {
+        if config.name != dead || held == 0 || terminating {
             jetstream.delete_stream(&config.name).await?;
         }
     }
-    Ok(())
+    Ok(if terminating { held } else { 0 })
 }

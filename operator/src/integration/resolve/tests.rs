@@ -1,1 +1,257 @@
+use std::collections::BTreeMap;
 
+use ropeway_crds::{Destination, Integration};
+use ropeway_mapping::compile;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::integration::observe::AccountFact;
+
+fn integration() -> Value {
+    json!({
+        "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration",
+        "metadata": { "name": "signups", "namespace": "crm", "uid": "iu" },
+        "spec": {
+            "source": { "webhook": { "path": "/in", "verification": {
+                "bearer": { "tokens": [{ "valueFrom": { "secretKeyRef": { "name": "keys", "key": "hook" } } }] } } } },
+            "normalize": { "configMapKeyRef": { "name": "programs", "key": "shape" } },
+            "destinations": [{
+                "name": "crm", "ref": "hubspot", "filter": ".email != null",
+                "transform": { "expression": "{\"mail\": .email}" },
+                "delivery": { "outcomes": [{ "when": ".status == 418", "then": "Reject" }] },
+            }],
+            "tests": [{ "name": "plain", "input": { "email": "a" },
+                "expect": [{ "destination": "crm", "record": { "mail": "a" } }] }],
+        },
+    })
+}
+
+fn observed(integration: Value) -> Observed {
+    let integration: Integration = serde_json::from_value(integration).unwrap();
+    let destination: Destination = serde_json::from_value(json!({
+        "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": "hubspot" },
+        "spec": {
+            "provider": { "http": { "url": "https://api.example.com/contacts" } },
+            "auth": { "bearer": { "token": { "valueFrom": { "secretKeyRef": { "name": "keys", "key": "token" } } } } },
+            "delivery": { "retry": { "backoffMax": "1m" } },
+        },
+    }))
+    .unwrap();
+    Observed {
+        integration,
+        namespace_uid: "nu".into(),
+        destinations: BTreeMap::from([("hubspot".into(), Some(destination.spec))]),
+        secrets: BTreeMap::from([("keys".into(), Some(["hook", "token"].map(String::from).into()))]),
+        config_maps: BTreeMap::from([("programs".into(), Some(BTreeMap::from([("shape".into(), ".".into())])))]),
+        service_account: None,
+    }
+}
+
+fn resolved(observed: &Observed) -> Result<Resolved, Vec<Finding>> {
+    resolve(observed, &|source, purpose| compile(source, purpose).map_err(CompileFault::Refused))
+}
+
+#[test]
+fn what_is_whole_is_resolved_with_nothing_left_open() {
+    let resolved = resolved(&observed(integration())).unwrap();
+    assert_eq!(resolved.config.normalize.as_deref(), Some("."));
+    assert_eq!(resolved.config.event.source, "/crm/signups");
+    assert_eq!(resolved.config.lanes[0].delivery.backoff_max, Duration::from_secs(60));
+    assert_eq!(resolved.secrets, BTreeMap::from([("keys".into(), ["hook", "token"].map(String::from).into())]));
+    assert_eq!(resolved.lanes[0].lane.as_str(), format!("{}-crm", ShortUid::of("iu")));
+    assert_eq!(outline(&observed(integration()).integration, "nu").unwrap().source, resolved.source);
+}
+
+#[test]
+fn everything_wrong_is_said_with_its_field_and_its_condition() {
+    use ConditionType::{DestinationsResolved, MappingValid, SourceReady, WorkersAvailable};
+    type Change = fn(&mut Observed);
+    let cases: [(&str, Change, ConditionType, Reason, &str); 18] = [
+        (
+            "no Destination",
+            |it| {
+                it.destinations.insert("hubspot".into(), None);
+            },
+            DestinationsResolved,
+            Reason::DestinationNotFound,
+            "spec.destinations[crm].ref",
+        ),
+        (
+            "no Secret",
+            |it| {
+                it.secrets.insert("keys".into(), None);
+            },
+            DestinationsResolved,
+            Reason::SecretNotFound,
+            "create it",
+        ),
+        (
+            "no key",
+            |it| {
+                it.secrets.insert("keys".into(), Some(["hook".to_owned()].into()));
+            },
+            DestinationsResolved,
+            Reason::SecretKeyNotFound,
+            "Destination hubspot",
+        ),
+        (
+            "no ConfigMap",
+            |it| {
+                it.config_maps.insert("programs".into(), None);
+            },
+            DestinationsResolved,
+            Reason::ConfigMapNotFound,
+            "spec.normalize.configMapKeyRef",
+        ),
+        (
+            "no key in the ConfigMap",
+            |it| {
+                it.config_maps.insert("programs".into(), Some(BTreeMap::new()));
+            },
+            DestinationsResolved,
+            Reason::ConfigMapNotFound,
+            "has no key",
+        ),
+        (
+            "filter that is no boolean",
+            |it| it.integration.spec.destinations[0].filter = Some(".email".into()),
+            MappingValid,
+            Reason::MappingInvalid,
+            "spec.destinations[crm].filter: line 1",
+        ),
+        (
+            "outcome that does not compile",
+            |it| {
+                let delivery = it.integration.spec.destinations[0].delivery.as_mut().unwrap();
+                delivery.outcomes.as_mut().unwrap()[0].when = ".status ==".into();
+            },
+            MappingValid,
+            Reason::MappingInvalid,
+            "delivery.outcomes[0].when",
+        ),
+        (
+            "program in a ConfigMap that does not compile",
+            |it| {
+                it.config_maps.insert("programs".into(), Some(BTreeMap::from([("shape".into(), "1 +".into())])));
+            },
+            MappingValid,
+            Reason::MappingInvalid,
+            "spec.normalize",
+        ),
+        (
+            "failing test",
+            |it| it.integration.spec.tests.as_mut().unwrap()[0].input = json!({ "email": "b" }),
+            MappingValid,
+            Reason::MappingTestFailed,
+            "spec.tests: test \"plain\"",
+        ),
+        (
+            "test that expects two things",
+            |it| {
+                it.integration.spec.tests.as_mut().unwrap()[0].expect[0].filtered = Some(true);
+            },
+            MappingValid,
+            Reason::InvalidSpec,
+            "exactly one of record",
+        ),
+        (
+            "no mapping in a mapping",
+            |it| {
+                it.integration.spec.destinations[0].transform = serde_json::from_value(json!({})).ok();
+            },
+            MappingValid,
+            Reason::InvalidSpec,
+            "expression and configMapKeyRef",
+        ),
+        (
+            "a destination twice",
+            |it| {
+                let twice = it.integration.spec.destinations[0].clone();
+                it.integration.spec.destinations.push(twice);
+            },
+            DestinationsResolved,
+            Reason::InvalidSpec,
+            "given twice",
+        ),
+        (
+            "backoff longer than its maximum, from two objects",
+            |it| {
+                let delivery = it.integration.spec.destinations[0].delivery.as_mut().unwrap();
+                delivery.retry = serde_json::from_value(json!({ "backoffDelay": "5m" })).ok();
+            },
+            DestinationsResolved,
+            Reason::InvalidSpec,
+            "backoffDelay 5m is longer than backoffMax 1m",
+        ),
+        (
+            "no source",
+            |it| it.integration.spec.source.webhook = None,
+            SourceReady,
+            Reason::InvalidSpec,
+            "exactly one of webhook and stream",
+        ),
+        (
+            "tiny stream",
+            |it| it.integration.spec.storage = serde_json::from_value(json!({ "maxBytes": "1Ki" })).ok(),
+            SourceReady,
+            Reason::InvalidSpec,
+            "at least 1Mi",
+        ),
+        (
+            "a stream of ours",
+            |it| {
+                it.integration.spec.source =
+                    serde_json::from_value(json!({ "stream": { "stream": "ROPEWAY_X" } })).unwrap();
+            },
+            SourceReady,
+            Reason::InvalidSpec,
+            "stream of your own",
+        ),
+        (
+            "an account that does not allow it",
+            |it| it.service_account = Some(AccountFact::NotAllowed),
+            WorkersAvailable,
+            Reason::ServiceAccountNotAllowed,
+            "ropeway.dev/workers: allowed",
+        ),
+        (
+            "no account",
+            |it| it.service_account = Some(AccountFact::Missing),
+            WorkersAvailable,
+            Reason::ServiceAccountNotAllowed,
+            "does not exist",
+        ),
+    ];
+    for (name, change, kind, reason, part) in cases {
+        let mut observed = observed(integration());
+        change(&mut observed);
+        let findings = resolved(&observed).expect_err(name);
+        let found = findings.iter().any(|finding| {
+            (finding.kind, finding.reason, finding.status) == (kind, reason, Some(false))
+                && finding.message.contains(part)
+        });
+        assert!(found, "{name}: {findings:?}");
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let mut observed = observed(integration());
+    observed.destinations.insert("hubspot".into(), None);
+    observed.secrets.insert("keys".into(), None);
+    observed.integration.spec.destinations[0].filter = Some("1".into());
+    let reasons: Vec<Reason> = resolved(&observed).unwrap_err().iter().map(|finding| finding.reason).collect();
+    for reason in [Reason::DestinationNotFound, Reason::SecretNotFound, Reason::MappingInvalid] {
+        assert!(reasons.contains(&reason), "{reasons:?}");
+    }
+}
+
+#[test]
+fn a_compiler_that_does_not_run_says_nothing_about_the_expression() {
+    let unable = |_: &str, _: Purpose| Err(CompileFault::Unable("no process".into()));
+    let findings = resolve(&observed(integration()), &unable).unwrap_err();
+    assert!(
+        findings.iter().all(|finding| finding.status.is_none() && finding.reason == Reason::Failed),
+        "{findings:?}"
+    );
+}

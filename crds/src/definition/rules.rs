@@ -1,0 +1,221 @@
+//! The cross-field rules (CEL), each with what passes and what fails, judged offline by the same rules that an API server
+//! judges.
+
+use serde_json::{Value, json};
+
+use crate::{Destination, Integration};
+
+fn secret() -> Value {
+    json!({ "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } })
+}
+
+fn integration() -> Value {
+    json!({
+        "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": "i" },
+        "spec": {
+            "source": { "webhook": { "path": "/hooks/x", "verification": { "bearer": { "tokens": [secret()] } } } },
+            "destinations": [{ "name": "crm", "ref": "crm" }],
+        },
+    })
+}
+
+fn destination() -> Value {
+    json!({
+        "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": "d" },
+        "spec": { "provider": { "http": { "url": "https://api.example.com/v1" } } },
+    })
+}
+
+/// Puts a value at a JSON pointer, making the objects on the way.
+fn with(mut object: Value, pointer: &str, value: Value) -> Value {
+    let mut node = &mut object;
+    for step in pointer.trim_start_matches('/').split('/') {
+        node = match step.parse::<usize>() {
+            Ok(index) => &mut node[index],
+            Err(_) => &mut node[step],
+        };
+    }
+    *node = value;
+    object
+}
+
+fn integration_errors(object: Value) -> String {
+    let integration: Integration = serde_json::from_value(object).unwrap();
+    integration.validate_cel().err().map(|errors| errors.to_string()).unwrap_or_default()
+}
+
+fn destination_errors(object: Value) -> String {
+    let destination: Destination = serde_json::from_value(object).unwrap();
+    destination.validate_cel().err().map(|errors| errors.to_string()).unwrap_or_default()
+}
+
+/// Each row: where, what passes there, what fails there, and a word of the message.
+fn check(base: fn() -> Value, errors: fn(Value) -> String, rows: &[(&str, Value, Value, &str)]) {
+    assert_eq!(errors(base()), "", "the plain object must pass");
+    for (pointer, good, bad, word) in rows {
+        let passed = errors(with(base(), pointer, good.clone()));
+        assert_eq!(passed, "", "{pointer}: {good} must pass");
+        let failed = errors(with(base(), pointer, bad.clone()));
+        assert!(failed.contains(word), "{pointer}: {bad} must fail with {word:?}, got {failed:?}");
+    }
+}
+
+#[test]
+fn rules_of_integrations() {
+    let webhook = |verification: Value| json!({ "webhook": { "path": "/x", "verification": verification } });
+    let hmac = |extra: Value| {
+        let mut scheme = json!({ "secrets": [secret()], "header": "X-Sig" });
+        scheme.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        webhook(json!({ "hmac": scheme }))
+    };
+    let tested = |expect: Value| json!([{ "name": "t", "input": {}, "expect": [expect] }]);
+    check(
+        integration,
+        integration_errors,
+        &[
+            (
+                "/spec/source",
+                json!({ "stream": { "stream": "ORDERS" } }),
+                json!({}),
+                "exactly one of webhook and stream",
+            ),
+            ("/spec/source/stream", Value::Null, json!({ "stream": "S" }), "exactly one of webhook and stream"),
+            (
+                "/spec/source",
+                json!({ "stream": { "stream": "ORDERS" } }),
+                json!({ "stream": { "stream": "ROPEWAY_X" } }),
+                "Ropeway's own",
+            ),
+            (
+                "/spec/source",
+                json!({ "stream": { "stream": "O", "subjects": ["orders.>"] } }),
+                json!({ "stream": { "stream": "O", "subjects": ["$JS.>"] } }),
+                "begin with $",
+            ),
+            (
+                "/spec/source",
+                webhook(json!({ "basic": { "username": { "value": "u" }, "passwords": [secret()] } })),
+                webhook(json!({})),
+                "exactly one of standardWebhooks",
+            ),
+            (
+                "/spec/source",
+                hmac(json!({ "signed": [{ "body": true }] })),
+                hmac(json!({ "signed": [{ "body": true, "text": "x" }] })),
+                "exactly one of body",
+            ),
+            (
+                "/spec/source",
+                hmac(json!({ "signed": [{ "timestamp": true }], "timestamp": { "header": "X-T" } })),
+                hmac(json!({ "signed": [{ "timestamp": true }] })),
+                "needs the field timestamp",
+            ),
+            (
+                "/spec/dedup",
+                json!({ "key": "string!(.id)", "window": "24h" }),
+                json!({ "key": "string!(.id)", "window": "0s" }),
+                "window must be",
+            ),
+            (
+                "/spec/dedup",
+                json!({ "key": "string!(.id)", "window": "720h" }),
+                json!({ "key": "string!(.id)", "window": "721h" }),
+                "window must be",
+            ),
+            ("/spec/normalize", json!({ "expression": "." }), json!({}), "exactly one of expression"),
+            (
+                "/spec/tests",
+                tested(json!({ "destination": "crm", "filtered": true })),
+                tested(json!({ "destination": "crm", "filtered": true, "error": "x" })),
+                "exactly one of record",
+            ),
+            (
+                "/spec/tests",
+                tested(json!({ "destination": "crm", "record": {} })),
+                tested(json!({ "destination": "other", "record": {} })),
+                "does not have",
+            ),
+            (
+                "/spec/tests",
+                tested(json!({ "destination": "crm", "error": "x" })),
+                tested(json!({ "destination": "crm", "filtered": false })),
+                "only be true",
+            ),
+            ("/spec/deadLetter", json!({ "retention": "1m" }), json!({ "retention": "59s" }), "at least 1m"),
+            (
+                "/spec/template",
+                json!({ "labels": { "team": "crm" } }),
+                json!({ "labels": { "ropeway.dev/uid": "x" } }),
+                "set by Ropeway",
+            ),
+            ("/spec/destinations/0/delivery", json!({ "timeout": "2m" }), json!({ "timeout": "121s" }), "at most 2m"),
+        ],
+    );
+}
+
+#[test]
+fn rules_of_destinations() {
+    let header = |extra: Value| {
+        let mut header = json!({ "name": "X-Team" });
+        header.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        json!([header])
+    };
+    check(
+        destination,
+        destination_errors,
+        &[
+            (
+                "/spec/provider/http/url",
+                json!("http://a.example"),
+                json!("https://user:pass@a.example/"),
+                "must not hold credentials",
+            ),
+            ("/spec/provider", json!({ "http": { "url": "https://a.example" } }), json!({}), "exactly one provider"),
+            (
+                "/spec/provider/http/headers",
+                header(json!({ "value": "crm" })),
+                header(json!({})),
+                "exactly one of value",
+            ),
+            (
+                "/spec/provider/http/headers",
+                header(json!({ "valueFrom": secret()["valueFrom"] })),
+                json!([{ "name": "Authorization", "value": "x" }]),
+                "set by Ropeway",
+            ),
+            ("/spec/auth", json!({ "bearer": { "token": secret() } }), json!({}), "exactly one of bearer"),
+            (
+                "/spec/auth",
+                json!({ "basic": { "username": { "value": "u" } } }),
+                json!({ "bearer": { "token": secret() }, "basic": { "username": { "value": "u" } } }),
+                "exactly one of bearer",
+            ),
+            (
+                "/spec/auth",
+                json!({ "apiKey": { "in": "Query", "name": "key", "value": secret() } }),
+                json!({ "basic": { "username": {} } }),
+                "exactly one of value",
+            ),
+            (
+                "/spec/delivery",
+                json!({ "retry": { "backoffDelay": "1s", "backoffMax": "1s" } }),
+                json!({ "retry": { "backoffDelay": "2s", "backoffMax": "1s" } }),
+                "must not be longer",
+            ),
+            ("/spec/delivery", json!({ "timeout": "1s" }), json!({ "timeout": "0s" }), "longer than 0s"),
+        ],
+    );
+}
+
+#[test]
+fn what_names_streams_and_consumers_cannot_be_changed() {
+    let parse = |object: Value| serde_json::from_value::<Integration>(object).unwrap();
+    let stream =
+        |start: &str| with(integration(), "/spec/source", json!({ "stream": { "stream": "O", "startAt": start } }));
+    let (webhook, new, all) = (parse(integration()), parse(stream("New")), parse(stream("All")));
+    assert!(webhook.validate_cel_update(&webhook).is_ok());
+    assert!(new.validate_cel_update(&new).is_ok());
+    let errors = |new: &Integration, old: &Integration| new.validate_cel_update(old).unwrap_err().to_string();
+    assert!(errors(&new, &webhook).contains("kind of source"));
+    assert!(errors(&all, &new).contains("startAt can't be changed"));
+}

@@ -1,0 +1,82 @@
+//! What the spec alone says.
+
+use ropeway_crds::{
+    Integration, IntegrationSpec,
+    delivery::DeliveryPolicy,
+    duration::{ByteSize, Duration},
+    integration::{IntegrationDestination, State},
+    names::LaneId,
+    source::{Source, Webhook},
+    worker_config::SourceConfig,
+};
+
+use super::{Identity, ResolvedLane, ResolvedSource, values};
+
+/// What can be said of an Integration without looking anything up: enough to take it apart, whatever is wrong with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outline {
+    /// Who it is.
+    pub identity: Identity,
+    /// Where its events are.
+    pub source: ResolvedSource,
+    /// One for each destination.
+    pub lanes: Vec<ResolvedLane>,
+    /// The wished state.
+    pub state: State,
+    /// How long a dead letter is kept.
+    pub retention: Duration,
+}
+
+/// The outline of an Integration, or `None` where it has not exactly one source.
+pub fn outline(integration: &Integration, namespace_uid: &str) -> Option<Outline> {
+    let spec = &integration.spec;
+    let identity = Identity::of(integration, namespace_uid);
+    let short = identity.short();
+    let lane = |destination: &IntegrationDestination| ResolvedLane {
+        lane: LaneId::new(&short, &destination.name),
+        destination: destination.name.clone(),
+        start_at: destination.start_at.unwrap_or_default(),
+        timeout: DeliveryPolicy::resolve(destination.delivery.as_ref(), None).timeout,
+    };
+    Some(Outline {
+        source: source(spec)?.0,
+        lanes: spec.destinations.iter().map(lane).collect(),
+        state: spec.state(),
+        retention: retention(spec),
+        identity,
+    })
+}
+
+/// How long a dead letter is kept.
+pub(super) fn retention(spec: &IntegrationSpec) -> Duration {
+    let wished = spec.dead_letter.as_ref().and_then(|dead_letter| dead_letter.retention);
+    wished.unwrap_or(Duration::from_secs(720 * 3600))
+}
+
+/// Where events are, and what workers are told about it.
+pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceConfig)> {
+    let Source { webhook, stream } = &spec.source;
+    let storage = spec.storage.clone().unwrap_or_default();
+    match (webhook, stream) {
+        (Some(webhook), None) => {
+            let Webhook { path, verification, max_body_bytes } = webhook.clone();
+            let events = ResolvedSource::Events {
+                max_bytes: storage.max_bytes.unwrap_or(ByteSize::mebibytes(128)),
+                replicas: usize::try_from(storage.replicas.unwrap_or(1)).unwrap_or(1),
+                path: path.clone(),
+            };
+            let largest = max_body_bytes.unwrap_or(values::largest_body());
+            Some((events, SourceConfig::Webhook { path, verification, max_body_bytes: largest }))
+        }
+        (None, Some(source)) => {
+            let subjects = source.subjects.iter().flatten().map(|subject| subject.0.clone()).collect();
+            let start_at = source.start_at.unwrap_or_default();
+            let stream = source.stream.clone();
+            Some((
+                ResolvedSource::Stream { stream: stream.clone(), subjects, start_at },
+                SourceConfig::Stream { stream },
+            ))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,77 @@
+//! Kubernetes Events: for changes of state only. Pure.
+
+use ropeway_crds::{condition::Reason, status::IntegrationStatus};
+
+/// A Kubernetes Event to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whether it is a warning.
+    pub warning: bool,
+    /// In one word.
+    pub reason: &'static str,
+    /// In a sentence.
+    pub note: String,
+}
+
+/// What changed from one status to the next that somebody should hear of.
+pub fn events(previous: Option<&IntegrationStatus>, next: &IntegrationStatus) -> Vec<Event> {
+    // The first status is no change.
+    let Some(previous) = previous.filter(|previous| !previous.conditions.is_empty()) else { return Vec::new() };
+    let mut events = Vec::new();
+    let refused = |status: &IntegrationStatus| {
+        let healthy = status.conditions.iter().find(|condition| condition.type_ == "Healthy");
+        healthy.filter(|healthy| healthy.reason == Reason::CredentialsRefused.as_str()).map(|it| it.message.clone())
+    };
+    match (refused(previous), refused(next)) {
+        (None, Some(note)) => events.push(Event { warning: true, reason: "CredentialsRefused", note }),
+        (Some(_), None) => {
+            let note = "no destination refuses our credentials any more".to_owned();
+            events.push(Event { warning: false, reason: "CredentialsAccepted", note });
+        }
+        _ => {}
+    }
+    let held = |status: &IntegrationStatus| status.dead_letters.as_ref().map_or(0, |held| held.messages);
+    if held(previous) == 0 && held(next) > 0 {
+        let note = format!("{} events became dead letters; see status.deadLetters.reasons", held(next));
+        events.push(Event { warning: true, reason: "DeadLetters", note });
+    }
+    if let (Some(before), Some(after)) = (&previous.state, &next.state)
+        && before != after
+    {
+        let note = format!("every worker has confirmed the state {after}");
+        events.push(Event { warning: false, reason: "StateChanged", note });
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use ropeway_crds::{
+        condition::{ConditionType, Finding, conditions},
+        status::DeadLetterStatus,
+    };
+
+    use super::*;
+
+    fn status(reason: Reason, dead: i64, state: &str) -> IntegrationStatus {
+        let healthy = [Finding::fails(ConditionType::Healthy, reason, "why")];
+        IntegrationStatus {
+            conditions: conditions(&healthy, &[], 1, Timestamp::UNIX_EPOCH),
+            dead_letters: Some(DeadLetterStatus { messages: dead, reasons: Vec::new() }),
+            state: Some(state.into()),
+            ..IntegrationStatus::default()
+        }
+    }
+
+    #[test]
+    fn only_changes_are_told() {
+        let calm = status(Reason::Delivering, 0, "Running");
+        let bad = status(Reason::CredentialsRefused, 2, "Paused");
+        let reasons = |from, to| events(from, to).into_iter().map(|event| event.reason).collect::<Vec<_>>();
+        assert_eq!(reasons(Some(&calm), &bad), ["CredentialsRefused", "DeadLetters", "StateChanged"]);
+        assert_eq!(reasons(Some(&bad), &calm), ["CredentialsAccepted", "StateChanged"]);
+        assert!(reasons(Some(&bad), &bad).is_empty());
+        assert!(reasons(None, &bad).is_empty());
+    }
+}

@@ -1,0 +1,180 @@
+//! Messages: read, counted, published, removed; and the entries of a KV bucket, which are messages too.
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{self, Message, consumer::pull, context::PublishErrorKind},
+};
+use bytes::Bytes;
+use futures::StreamExt;
+use ropeway_crds::headers;
+use ropeway_nats::LastValueError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    DEADLINE, Entry, JetStream, MESSAGE_NOT_FOUND, NatsError, STREAM_NOT_FOUND, Stored, Written, bucket_stream,
+    bucket_subject, found, raw, unanswered,
+};
+use crate::fault;
+
+impl JetStream {
+    /// At most `most` messages that a consumer has for us now.
+    ///
+    /// # Errors
+    /// See [`NatsError`].
+    pub async fn take(&self, stream: &str, name: &str, most: usize) -> Result<Vec<Message>, NatsError> {
+        let call = || format!("read consumer {name} of stream {stream}");
+        let consumer: jetstream::consumer::Consumer<pull::Config> =
+            self.context.get_consumer_from_stream(name, stream).await.map_err(|error| unanswered(call(), error))?;
+        let batch = consumer.fetch().max_messages(most).messages().await;
+        let mut batch = batch.map_err(|error| unanswered(call(), error))?;
+        let mut messages = Vec::new();
+        while let Some(message) = batch.next().await {
+            messages.push(message.map_err(|source| NatsError::Unanswered { call: call(), source })?);
+        }
+        Ok(messages)
+    }
+
+    /// Ends a message's life and waits for the confirmation.
+    ///
+    /// # Errors
+    /// See [`NatsError`]; the message then comes again.
+    pub async fn acknowledge(&self, message: &Message) -> Result<(), NatsError> {
+        let call = "acknowledge a message".to_owned();
+        let acknowledged = fault::write("acknowledge", message.double_ack()).await;
+        acknowledged.map_err(|source| NatsError::Unanswered { call, source })
+    }
+
+    /// The first message at or after a sequence whose subject the filter matches.
+    ///
+    /// # Errors
+    /// See [`NatsError`]; no such message is none.
+    pub async fn next_message(&self, stream: &str, filter: &str, from: u64) -> Result<Option<Stored>, NatsError> {
+        self.message(stream, &json!({ "seq": from, "next_by_subj": filter })).await
+    }
+
+    /// The last message whose subject the filter matches.
+    ///
+    /// # Errors
+    /// See [`NatsError`]; no such message is none.
+    pub async fn last_message(&self, stream: &str, filter: &str) -> Result<Option<Stored>, NatsError> {
+        self.message(stream, &json!({ "last_by_subj": filter })).await
+    }
+
+    async fn message(&self, stream: &str, which: &Value) -> Result<Option<Stored>, NatsError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            message: raw::Raw,
+        }
+        let call = format!("read a message of stream {stream}");
+        let request = self.request::<Answer>(call, format!("STREAM.MSG.GET.{stream}"), which).await;
+        Ok(found(request, &[MESSAGE_NOT_FOUND, STREAM_NOT_FOUND])?.and_then(|answer| answer.message.stored()))
+    }
+
+    /// Removes one message by its sequence.
+    ///
+    /// # Errors
+    /// See [`NatsError`]; a missing message is none.
+    pub async fn delete_message(&self, stream: &str, sequence: u64) -> Result<(), NatsError> {
+        let call = format!("delete message {sequence} of stream {stream}");
+        let body = json!({ "seq": sequence });
+        let request = self.request::<Value>(call, format!("STREAM.MSG.DELETE.{stream}"), &body);
+        // 10057: the message was there a moment ago.
+        found(fault::write("delete message", request).await, &[MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, 10057]).map(drop)
+    }
+
+    /// Publishes and waits for the confirmation.
+    ///
+    /// # Errors
+    /// See [`NatsError`]; an expectation in the headers that does not hold is none.
+    pub async fn publish(&self, subject: String, headers: HeaderMap, body: Bytes) -> Result<Written, NatsError> {
+        let call = format!("publish on {subject}");
+        let published =
+            fault::write("publish", async { self.context.publish_with_headers(subject, headers, body).await?.await });
+        match published.await {
+            Ok(_) => Ok(Written::Stored),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Written::Outrun),
+            Err(error) => Err(unanswered(call, error)),
+        }
+    }
+
+    /// An entry of a KV bucket.
+    ///
+    /// # Errors
+    /// See [`NatsError`]; a missing entry or bucket is none.
+    pub async fn entry(&self, bucket: &str, key: &str) -> Result<Option<Entry>, NatsError> {
+        let stored = self.last_message(&bucket_stream(bucket), &bucket_subject(bucket, key)).await?;
+        Ok(stored
+            .filter(|stored| stored.headers.get("KV-Operation").is_none())
+            .map(|stored| Entry { value: stored.body, revision: stored.sequence }))
+    }
+
+    /// Writes an entry of a KV bucket. With `expected`, only if that is still its revision; 0 stands for "not there".
+    ///
+    /// # Errors
+    /// See [`NatsError`].
+    pub async fn put_entry(
+        &self,
+        bucket: &str,
+        key: &str,
+        value: &impl Serialize,
+        expected: Option<u64>,
+    ) -> Result<Written, NatsError> {
+        let body = serde_json::to_vec(value).map_err(|error| unanswered(format!("write the key {key}"), error))?;
+        let mut headers = HeaderMap::new();
+        if let Some(revision) = expected {
+            headers.insert(headers::EXPECTED_LAST_SUBJECT_SEQUENCE, revision.to_string());
+        }
+        self.publish(bucket_subject(bucket, key), headers, body.into()).await
+    }
+
+    /// Removes the entries of a KV bucket that match.
+    ///
+    /// # Errors
+    /// See [`NatsError`]; a missing entry or bucket is none.
+    pub async fn purge_entries(&self, bucket: &str, keys: &str) -> Result<(), NatsError> {
+        self.purge(&bucket_stream(bucket), &bucket_subject(bucket, keys)).await.map(drop)
+    }
+
+    /// The last value of each subject that the filter matches.
+    ///
+    /// # Errors
+    /// See [`NatsError`]; of a missing stream there are none.
+    pub async fn last_values(&self, stream: &str, filter: &str) -> Result<Vec<(String, Bytes)>, NatsError> {
+        match ropeway_nats::last_values(&self.client, stream, filter).await {
+            Ok(values) => Ok(values.into_iter().map(|(subject, body)| (subject.to_string(), body)).collect()),
+            Err(LastValueError::Refused { status: 404 | 503, .. }) => Ok(Vec::new()),
+            Err(error) => Err(unanswered(format!("read the last values of stream {stream}"), error)),
+        }
+    }
+
+    /// How many messages a stream holds whose subjects the filter matches. Costs one message, however many there are:
+    /// a direct get (ADR-31) says how many remain behind the first.
+    ///
+    /// # Errors
+    /// See [`NatsError`]; in a missing stream there are none.
+    pub async fn count(&self, stream: &str, filter: &str) -> Result<u64, NatsError> {
+        let call = || format!("count {filter} in stream {stream}");
+        let inbox = self.client.new_inbox();
+        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|error| unanswered(call(), error))?;
+        let request = json!({ "next_by_subj": filter, "seq": 1, "batch": 1 }).to_string();
+        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        let sent = self.client.publish_with_reply(subject, inbox, request.into()).await;
+        sent.map_err(|error| unanswered(call(), error))?;
+        let answer = tokio::time::timeout(DEADLINE, answers.next()).await;
+        let Ok(Some(message)) = answer else {
+            return Err(unanswered(call(), std::io::Error::from(std::io::ErrorKind::TimedOut)));
+        };
+        match message.status.map(|status| status.as_u16()) {
+            // 404: nothing matches; 503: nobody listens, so there is no such stream.
+            Some(204 | 404 | 503) => Ok(0),
+            Some(status) if status >= 300 => {
+                Err(unanswered(call(), std::io::Error::other(format!("the server answered {status}"))))
+            }
+            _ => {
+                let remaining = message.headers.as_ref().and_then(|headers| headers.get("Nats-Num-Pending"));
+                Ok(1 + remaining.and_then(|count| count.as_str().parse::<u64>().ok()).unwrap_or(0))
+            }
+        }
+    }
+}

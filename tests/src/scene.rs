@@ -1,0 +1,274 @@
+//! One Integration on a real nats-server, without a cluster: the operator's own resolve, plan and streams, workers as
+//! processes, and a receiver. Tests kill what they like and then compare ids.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use ropeway_cli::{
+    manifest::{Manifests, load},
+    stage::{Staged, stage},
+};
+use ropeway_crds::integration::State;
+use ropeway_operator::offline::{self, JetStream, Observations, Plan, Settings};
+use serde_json::{Value, json};
+
+use crate::{
+    Error, NatsServer,
+    port::free_port,
+    process::{Launch, Process},
+    receiver::Receiver,
+    scratch::Scratch,
+    wait::until,
+};
+
+/// The bearer token of the webhook.
+pub const TOKEN: &str = "a-token-for-tests";
+
+/// How long a test waits for what should happen soon. Acknowledgements fall due after 30 s.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// One Integration with what belongs to it.
+pub struct Scene {
+    /// The server; tests may kill it.
+    pub nats: NatsServer,
+    /// Where deliveries go.
+    pub receiver: Arc<Receiver>,
+    /// The plan as it was last applied.
+    pub plan: Plan,
+    /// The Integration's spec; change it and `apply`.
+    pub spec: Value,
+    /// The operator's way to JetStream.
+    pub jetstream: JetStream,
+    scratch: Scratch,
+    version: usize,
+}
+
+/// A worker as a process.
+pub struct Worker {
+    /// The process.
+    pub process: Process,
+    /// Where it receives events.
+    pub url: String,
+}
+
+/// A spec with a webhook and these destinations, which retry fast.
+#[must_use]
+pub fn webhook_to(destinations: &[&str]) -> Value {
+    let token = json!({ "valueFrom": { "secretKeyRef": { "name": "hook", "key": "token" } } });
+    let destination = |name: &&str| json!({ "name": name, "ref": name });
+    json!({
+        "source": { "webhook": { "path": "/hook", "verification": { "bearer": { "tokens": [token] } } } },
+        "event": { "id": "string!(.id)" },
+        "destinations": destinations.iter().map(destination).collect::<Vec<_>>(),
+    })
+}
+
+impl Scene {
+    /// A scene on a fresh server, with streams made for this spec.
+    ///
+    /// # Errors
+    /// When a program is missing, or the spec is wrong.
+    pub async fn new(spec: Value) -> Result<Self, Error> {
+        Self::on(NatsServer::start().await?, spec).await
+    }
+
+    /// The same on a server that runs.
+    ///
+    /// # Errors
+    /// As [`Scene::new`].
+    pub async fn on(nats: NatsServer, spec: Value) -> Result<Self, Error> {
+        let scratch = Scratch::new("scene")?;
+        let receiver = Arc::new(Receiver::start().await?);
+        let client = ropeway_nats::connect(&ropeway_nats::Settings::open(nats.url()), "scene").await;
+        let jetstream = JetStream::new(client.map_err(|error| Error::Scene(error.to_string()))?);
+        write(&scratch.path().join("secrets/hook/token"), TOKEN.as_bytes())?;
+        let plan = staged(&scratch, &receiver, &spec)?.plan;
+        let mut scene = Self { nats, receiver, plan, spec, jetstream, scratch, version: 0 };
+        scene.apply().await?;
+        Ok(scene)
+    }
+
+    /// Brings the streams to what the spec says now.
+    ///
+    /// # Errors
+    /// When the spec is wrong or the server can't be asked.
+    pub async fn apply(&mut self) -> Result<(), Error> {
+        self.plan = staged(&self.scratch, &self.receiver, &self.spec)?.plan;
+        self.version += 1;
+        let config = serde_json::to_vec(&self.plan.config).expect("plain types are writable as JSON");
+        write(&self.config(), &config)?;
+        let applied = offline::apply_streams(&self.jetstream, &self.plan.jetstream).await;
+        applied.map(drop).map_err(|error| Error::Scene(error.to_string()))
+    }
+
+    fn config(&self) -> PathBuf {
+        self.scratch.path().join(format!("config-{}.json", self.version))
+    }
+
+    /// Wishes another state and applies it.
+    ///
+    /// # Errors
+    /// As [`Scene::apply`].
+    pub async fn wish(&mut self, state: State) -> Result<(), Error> {
+        self.spec["state"] = json!(format!("{state:?}"));
+        self.apply().await
+    }
+
+    /// Starts a worker. `crash` is a step at which it kills itself, such as `Sending:5`.
+    ///
+    /// # Errors
+    /// When it can't be started or does not answer.
+    pub async fn start_worker(&self, name: &str, crash: Option<&str>) -> Result<Worker, Error> {
+        let (port, admin) = (free_port()?, free_port()?);
+        let mut launch = Launch::at(program("faulty-worker")?)
+            .argument("--config")
+            .argument(self.config())
+            .argument("--secrets")
+            .argument(self.scratch.path().join("secrets"))
+            .arguments(["--nats-credentials", "/nowhere", "--nats-url", &self.nats.url(), "--worker-name", name])
+            .arguments(["--listen", &format!("127.0.0.1:{port}"), "--listen-admin", &format!("127.0.0.1:{admin}")]);
+        if let Some(crash) = crash {
+            launch = launch.variable("ROPEWAY_CRASH_AT", crash);
+        }
+        let mut process = Process::start(name, launch, &self.scratch.path().join(format!("{name}.log")))?;
+        let health = format!("http://127.0.0.1:{admin}/healthz");
+        let client = http_client();
+        let alive = async || client.get(&health).send().await.map(drop).map_err(|error| error.to_string());
+        let answered = process.until("the worker answers", Duration::from_secs(20), alive).await;
+        // One that is to die may do so before it was seen alive.
+        if crash.is_none() {
+            answered?;
+        }
+        Ok(Worker { process, url: format!("http://127.0.0.1:{port}/hook") })
+    }
+
+    /// What workers and streams say.
+    ///
+    /// # Errors
+    /// When the server can't be asked.
+    pub async fn observe(&self) -> Result<Observations, Error> {
+        let observed = offline::observations(&self.jetstream, &self.plan.jetstream).await;
+        observed.map_err(|error| Error::Scene(error.to_string()))
+    }
+
+    /// Waits until nothing is pending, three times in a row.
+    ///
+    /// # Errors
+    /// When that does not come.
+    pub async fn drained(&self) -> Result<Observations, Error> {
+        let mut idle = 0;
+        until("nothing is pending", PATIENCE, async || {
+            let observations = self.observe().await.map_err(|error| error.to_string())?;
+            let pending: u64 = observations.figures.pending.values().sum();
+            idle = if pending == 0 { idle + 1 } else { 0 };
+            if idle > 3 { Ok(observations) } else { Err(format!("{pending} pending")) }
+        })
+        .await
+    }
+
+    /// The ids among the dead letters of a destination.
+    ///
+    /// # Errors
+    /// When the server can't be asked.
+    pub async fn dead_letters(&self, destination: &str) -> Result<BTreeSet<String>, Error> {
+        let plan = &self.plan.jetstream;
+        let lane = ropeway_crds::names::LaneId::new(&plan.integration, destination);
+        let filter = plan.names.dead_letters_of_lane(&plan.integration, &lane);
+        let stream = plan.names.dead_letters_stream();
+        let (mut ids, mut from) = (BTreeSet::new(), 1);
+        loop {
+            let next = self.jetstream.next_message(&stream, &filter, from).await;
+            let Some(message) = next.map_err(|error| Error::Scene(error.to_string()))? else { return Ok(ids) };
+            let body: Value = serde_json::from_slice(&message.body).unwrap_or_default();
+            ids.insert(body["id"].as_str().unwrap_or_default().to_owned());
+            from = message.sequence + 1;
+        }
+    }
+}
+
+/// A client for requests of the tests' own.
+#[must_use]
+pub fn http_client() -> reqwest::Client {
+    // A second installation is refused, which changes nothing: it is this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("a client can be made")
+}
+
+/// Sends one event. The status that it got, or none where nobody answered.
+pub async fn post(client: &reqwest::Client, url: &str, id: &str) -> Option<u16> {
+    let request = client.post(url).bearer_auth(TOKEN).header("content-type", "application/json");
+    let answer = request.body(json!({ "id": id }).to_string()).timeout(Duration::from_secs(10)).send().await;
+    answer.ok().map(|answer| answer.status().as_u16())
+}
+
+/// Sends events until each got its 2xx, from wherever `url` says that a worker is at that moment.
+pub async fn send_until_accepted(url: Arc<std::sync::Mutex<String>>, ids: Vec<String>) -> BTreeSet<String> {
+    let client = http_client();
+    let mut accepted = BTreeSet::new();
+    for id in ids {
+        loop {
+            let to = url.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+            if matches!(post(&client, &to, &id).await, Some(200..=299)) {
+                accepted.insert(id);
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    accepted
+}
+
+/// A program of this package. The tests that need it are built together with it.
+///
+/// # Errors
+/// When it is not there, with the command that builds it.
+pub fn program(name: &str) -> Result<PathBuf, Error> {
+    let here = std::env::current_exe().map_err(|error| Error::Scene(error.to_string()))?;
+    let found = here.ancestors().map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| Error::Scene(format!("{name} is not built; run `cargo build --package ropeway-tests --bins`")))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(folder).map_err(crate::error::file("make", folder))?;
+    std::fs::write(path, bytes).map_err(crate::error::file("write", path))
+}
+
+/// Writes manifests for a spec, reads them as a user's, and plans them as the operator does.
+fn staged(scratch: &Scratch, receiver: &Receiver, spec: &Value) -> Result<Staged, Error> {
+    let mut documents = vec![json!({
+        "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": "scene" }, "spec": spec,
+    })];
+    documents.push(json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "hook" }, "stringData": { "token": TOKEN },
+    }));
+    let retry = json!({ "maxAttempts": 5, "backoffDelay": "300ms", "backoffMax": "1s" });
+    for name in spec["destinations"].as_array().into_iter().flatten().filter_map(|it| it["ref"].as_str()) {
+        documents.push(json!({
+            "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": name },
+            "spec": {
+                "provider": { "http": { "url": receiver.url(name) } },
+                "delivery": { "timeout": "5s", "retry": retry },
+            },
+        }));
+    }
+    let text: String = documents.iter().map(|document| format!("---\n{document}\n")).collect();
+    let path = scratch.path().join("manifests.yaml");
+    write(&path, text.as_bytes())?;
+    let wrong = |faults: Vec<ropeway_cli::manifest::Fault>| {
+        Error::Scene(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    };
+    let manifests: Manifests = load(&[path]).map_err(wrong)?;
+    let settings = Settings {
+        worker_image: "none".into(),
+        nats_url: "none".into(),
+        allowed_private_ranges: vec!["127.0.0.0/8".into()],
+        stream_replicas: 1,
+    };
+    let mut staged = stage(&manifests, &settings).map_err(wrong)?;
+    staged.pop().ok_or_else(|| Error::Scene("no Integration".into()))
+}

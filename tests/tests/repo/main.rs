@@ -1,0 +1,132 @@
+//! The rules of the house, as ordinary tests: which package may use what, who opens which door, how large a file may be.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository is there")
+}
+
+/// The source files of a package, with their path from the repository's root and their text.
+fn sources(package: &str) -> Vec<(String, String)> {
+    fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a source folder can be read").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(&root().join(package).join("src"), &mut found);
+    let name = |path: &Path| path.strip_prefix(root()).expect("it is below the root").display().to_string();
+    found.iter().map(|path| (name(path), fs::read_to_string(path).expect("a source file can be read"))).collect()
+}
+
+const PACKAGES: [&str; 7] = ["crds", "mapping", "nats", "operator", "worker", "cli", "tests"];
+
+#[test]
+fn packages_depend_in_one_direction() {
+    let allowed = BTreeMap::from([
+        ("crds", vec![]),
+        ("mapping", vec!["ropeway-allocator"]),
+        ("nats", vec![]),
+        ("operator", vec!["ropeway-crds", "ropeway-mapping", "ropeway-nats"]),
+        ("worker", vec!["ropeway-crds", "ropeway-mapping", "ropeway-nats"]),
+    ]);
+    for (package, allowed) in allowed {
+        let manifest = fs::read_to_string(root().join(package).join("Cargo.toml")).expect("a manifest can be read");
+        for line in manifest.lines().filter(|line| line.starts_with("ropeway-")) {
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            assert!(allowed.contains(&name), "{package} must not depend on {name}");
+        }
+    }
+}
+
+#[test]
+fn every_door_has_one_keeper() {
+    let doors = [
+        ("operator", "kube::Api", vec!["operator/src/io/"]),
+        ("operator", "async_nats::Client", vec!["operator/src/io/"]),
+        ("worker", "reqwest::", vec!["worker/src/deliver/"]),
+        ("worker", "async_nats::jetstream::context", vec!["worker/src/io/"]),
+        ("worker", "kube::", vec![]),
+        ("crds", "tokio::", vec![]),
+        ("crds", "std::fs", vec!["crds/src/bin/", "crds/src/definition/tests.rs"]),
+        ("mapping", "tokio::", vec![]),
+        ("mapping", "std::fs", vec![]),
+    ];
+    for (package, door, keepers) in doors {
+        for (path, text) in sources(package) {
+            let opens = text.lines().any(|line| line.contains(door) && !line.trim_start().starts_with("//"));
+            let may = keepers.iter().any(|keeper| path.starts_with(keeper));
+            assert!(!opens || may, "{path} opens {door}, which belongs to {keepers:?}");
+        }
+    }
+}
+
+#[test]
+fn pure_stages_neither_wait_nor_read() {
+    let pure = ["decide.rs", "decode.rs", "map.rs", "cloud_event.rs", "provider.rs", "provider/http.rs"];
+    for (path, text) in sources("worker") {
+        let name = path.trim_start_matches("worker/src/");
+        if pure.contains(&name) {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for word in ["async ", ".await", "Timestamp::now", "Instant::now", "std::fs", "rand::"] {
+                assert!(!code.contains(word), "{path} is pure, but holds {word:?}");
+            }
+        }
+    }
+}
+
+/// Files that are longer than the aim, each with its reason.
+const LONGER: [(&str, &str); 1] =
+    [("mapping/src/run/tests.rs", "one table with every guard; apart they could not be compared")];
+
+#[test]
+fn files_stay_readable() {
+    const MOST: usize = 300;
+    let mut long = Vec::new();
+    for package in PACKAGES {
+        for (path, text) in sources(package) {
+            let is_test = path.contains("tests");
+            let code = if is_test { &text } else { text.split("#[cfg(test)]").next().unwrap_or_default() };
+            let lines = code.lines().count();
+            let most = if is_test { 500 } else { MOST };
+            if lines > most && !LONGER.iter().any(|(known, _)| *known == path) {
+                long.push(format!("{path}: {lines}"));
+            }
+        }
+    }
+    assert!(long.is_empty(), "split these, or give a reason in LONGER: {long:#?}");
+}
+
+#[test]
+fn there_is_no_mod_rs_and_no_catch_all_module() {
+    for package in PACKAGES {
+        for (path, _) in sources(package) {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            assert!(
+                !["mod.rs", "utils.rs", "util.rs", "types.rs", "helpers.rs", "common.rs"].contains(&name),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_reason_is_explained_in_the_documentation() {
+    let page = fs::read_to_string(root().join("docs/reasons.md")).expect("docs/reasons.md is there");
+    for reason in ropeway_crds::condition::Reason::ALL {
+        assert!(
+            page.contains(&format!("| `{}` |", reason.as_str())),
+            "docs/reasons.md does not explain {}",
+            reason.as_str()
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! The command `ropeway` as a user runs it: the demo, planted losses, lint with line and column, every example.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use ropeway_tests::{programs, scene::program, scratch::Scratch};
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn ropeway(arguments: &[&str]) -> Output {
+    let tools = programs::find("nats-server").expect("nats-server is there");
+    let path = format!(
+        "{}:{}",
+        tools.parent().expect("a program is in a folder").display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let mut command = Command::new(program("ropeway-under-test").expect("the command is built"));
+    command.args(arguments).env("PATH", path).current_dir(root()).output().expect("the command runs")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.clone(), output.stderr.clone()].concat()).into_owned()
+}
+
+/// Runs the demo with more arguments. Its exit code, its report and what it printed.
+fn demo(more: &[&str]) -> (Option<i32>, Value, String) {
+    let scratch = Scratch::new("demo").expect("a folder");
+    let (data, json) = (scratch.path().join("data"), scratch.path().join("demo.json"));
+    let example = "examples/signups-to-marketing";
+    let (script, events) = (format!("{example}/demo/sink.yaml"), format!("{example}/demo/registrations.ndjson"));
+    let (data, json_path) = (data.display().to_string(), json.display().to_string());
+    let mut arguments =
+        vec!["dev", example, "--sink", "--sink-script", &script, "--send", &events, "--json", &json_path];
+    arguments.extend(["--data", &data, "--listen", "127.0.0.1:0", "--deadline", "40"]);
+    arguments.extend(more);
+    let output = ropeway(&arguments);
+    let report = std::fs::read(&json).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    (output.status.code(), report, text(&output))
+}
+
+#[test]
+fn the_demo_accounts_for_every_event() {
+    let (code, report, text) = demo(&[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(report["accountedFor"], true, "{text}");
+    let destination = |index: usize| &report["destinations"][index];
+    assert_eq!(destination(0)["counts"]["filtered"], 62, "{text}");
+    assert!(destination(0)["counts"]["retried"].as_u64() >= Some(60), "{text}");
+    assert_eq!(destination(1)["counts"]["delivered"], 200, "{text}");
+    assert_eq!(destination(2)["counts"]["rejected"], 5, "{text}");
+    assert_eq!(destination(2)["counts"]["deduplicated"], 9, "{text}");
+    assert!(text.contains("every event is accounted for"), "{text}");
+}
+
+#[test]
+fn a_planted_loss_makes_the_demo_fail() {
+    for plant in [["--plant-sink-loss", "1"], ["--plant-send-loss", "3"]] {
+        let (code, report, text) = demo(&plant);
+        assert_eq!(code, Some(1), "{plant:?}: {text}");
+        assert_eq!(report["accountedFor"], false, "{plant:?}: {text}");
+        assert!(text.contains("LOST"), "{plant:?}: {text}");
+    }
+}
+
+#[test]
+fn every_example_is_in_order_and_its_tests_pass() {
+    let examples = std::fs::read_dir(root().join("examples")).expect("there are examples");
+    let mut seen = 0;
+    for example in examples.flatten().filter(|entry| entry.path().is_dir()) {
+        let path = example.path().display().to_string();
+        for verb in ["lint", "test", "render"] {
+            let output = ropeway(&[verb, &path]);
+            assert!(output.status.success(), "ropeway {verb} {path}: {}", text(&output));
+        }
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn lint_names_file_line_and_remedy() {
+    let scratch = Scratch::new("lint").expect("a folder");
+    let example = root().join("examples/signups-to-marketing");
+    let lint = |from: &str, to: &str| {
+        for file in ["integration.yaml", "destinations.yaml", "secrets.yaml"] {
+            let content = std::fs::read_to_string(example.join(file)).expect("the example is there");
+            std::fs::write(scratch.path().join(file), content.replacen(from, to, 1)).expect("written");
+        }
+        let output = ropeway(&["lint", &scratch.path().display().to_string()]);
+        assert_eq!(output.status.code(), Some(1), "{from} → {to}: {}", text(&output));
+        text(&output)
+    };
+    let type_error = lint("filter: .consent == true", "filter: .consent");
+    let original = std::fs::read_to_string(example.join("integration.yaml")).expect("the example is there");
+    let line =
+        1 + original.lines().position(|line| line.contains("filter: .consent == true")).expect("there is a filter");
+    assert!(type_error.contains(&format!("integration.yaml:{line}: spec.destinations[braze].filter")), "{type_error}");
+    assert!(type_error.contains("line 1, column 1") && type_error.contains("boolean"), "{type_error}");
+    let fallible = lint("id = string!(.id)", "id = downcase(.id)");
+    assert!(fallible.contains("integration.yaml:") && fallible.contains("column"), "{fallible}");
+    let missing = lint("ref: hubspot-sandbox", "ref: hubspot-eu");
+    assert!(missing.contains("hubspot-eu"), "{missing}");
+    let unknown = lint("dedup:", "deduplicate:");
+    assert!(unknown.contains("there is no field spec.deduplicate"), "{unknown}");
+    let secret = lint("name: braze-sandbox, key: api-key", "name: braze-sandbox, key: apikey");
+    assert!(secret.contains("apikey"), "{secret}");
+    let failing_test = lint("registration_id: r-1 }", "registration_id: r-9 }");
+    assert!(failing_test.contains("spec.tests"), "{failing_test}");
+}
