@@ -64,9 +64,6 @@ advisories:
 	@scripts/tools.sh deny
 	.tools/bin/cargo-deny --locked check advisories
 
-crds:
-	cargo run --quiet --package ropeway-crds --bin crdgen crds/yaml
-
 tools:
 	@scripts/tools.sh $(TOOLS)
 
