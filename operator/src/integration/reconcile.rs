@@ -8,7 +8,12 @@ use std::{
 
 use jiff::Timestamp;
 use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
-use ropeway_crds::{Integration, condition::Finding, names::NamespaceNames, names::ShortUid};
+use ropeway_crds::{
+    Integration,
+    condition::{Finding, Reason},
+    names::NamespaceNames,
+    names::ShortUid,
+};
 
 use crate::{
     context::Context,
@@ -88,7 +93,8 @@ async fn visit(integration: &Integration, context: &Context) -> Result<Action, E
         return cleanup::cleanup(integration, context).await;
     }
     ensure_finalizer(integration, context).await?;
-    let (visit, failure) = match context.visits.recent(integration) {
+    let recent = context.visits.recent(integration);
+    let (visit, failure) = match recent.filter(|visit| context.args.watch_secrets || !misses_a_secret(visit)) {
         Some(visit) => (visit, None),
         None => full_visit(integration, context).await?,
     };
@@ -98,9 +104,16 @@ async fn visit(integration: &Integration, context: &Context) -> Result<Action, E
     let Look { settled, failure: blind } = look(integration, context, visit, fault.as_ref()).await?;
     match failure.or(blind) {
         Some(failure) => Err(failure),
-        None if hopeless => Ok(Action::requeue(WAITING)),
+        None if hopeless && context.args.watch_secrets => Ok(Action::requeue(WAITING)),
         None => Ok(Action::requeue(if settled { CALM } else { BUSY })),
     }
+}
+
+/// Whether a Secret or a key of one was missing, which nothing tells of when Secrets are not watched: then each visit looks
+/// again, but not those of every second.
+fn misses_a_secret(visit: &Visit) -> bool {
+    let missing = |finding: &Finding| matches!(finding.reason, Reason::SecretNotFound | Reason::SecretKeyNotFound);
+    visit.findings.iter().any(missing) && visit.time.elapsed() > CALM / 2
 }
 
 async fn ensure_finalizer(integration: &Integration, context: &Context) -> Result<(), Error> {
