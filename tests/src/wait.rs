@@ -17,12 +17,14 @@ pub async fn until<T>(
     mut look: impl AsyncFnMut() -> Result<T, String>,
 ) -> Result<T, Error> {
     let deadline = Instant::now() + patience;
+    let mut last = "no answer".to_owned();
     loop {
-        let last = match tokio::time::timeout_at(deadline.into(), look()).await {
+        match tokio::time::timeout_at(deadline.into(), look()).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(last)) => last,
-            Err(_) => "no answer".to_owned(),
-        };
+            Ok(Err(seen)) => last = seen,
+            // What was seen before says more than that the last look came too late.
+            Err(_) => {}
+        }
         if Instant::now() >= deadline {
             return Err(Error::Deadline { what: what.to_owned(), patience, last });
         }

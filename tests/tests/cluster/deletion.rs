@@ -1,7 +1,7 @@
 //! The end of an Integration: what its deletion policy says, and nothing else.
 
 use ropeway_crds::names;
-use ropeway_tests::{install, process::run};
+use ropeway_tests::{Cluster, install, process::run};
 
 use crate::{
     installed::{Example, NAME, registrations},
@@ -16,7 +16,7 @@ fn children(example: &Example) -> String {
 }
 
 /// `kubectl delete` returns when the object, and with it every finalizer, is gone.
-fn delete(example: &Example) {
+pub fn delete(example: &Example) {
     example.kubectl(&["delete", "intg", NAME, "--timeout=60s"]);
     assert_eq!(example.kubectl(&["get", "intg", "--output", "name"]), "");
     // Pods take their time to stop.
@@ -104,9 +104,14 @@ async fn the_operator_is_never_refused_a_call_and_may_do_nothing_beyond_its_role
     ] {
         assert!(!may(verb, what), "the operator may {verb} {what}");
     }
-    let mut kubectl = example.cluster.kubectl().expect("kubectl");
+    assert_eq!(refusals(example.cluster), Vec::<String>::new());
+}
+
+/// What the operator logged about calls that it may not make.
+pub fn refusals(cluster: &Cluster) -> Vec<String> {
+    let mut kubectl = cluster.kubectl().expect("kubectl");
     kubectl.args(["--namespace", install::NAMESPACE, "logs", "deployment/ropeway-operator"]);
     let log = run(&mut kubectl).expect("its log");
-    let refused: Vec<&str> = log.lines().filter(|line| line.to_ascii_lowercase().contains("forbidden")).collect();
-    assert!(refused.is_empty(), "{refused:#?}");
+    let refused = log.lines().filter(|line| line.to_ascii_lowercase().contains("forbidden"));
+    refused.map(str::to_owned).collect()
 }

@@ -32,18 +32,19 @@ const SIGNING_SECRET: &str = "whsec_c2FuZGJveC1zaWduaW5nLXNlY3JldC0wMDAx";
 pub async fn installed() -> &'static Cluster {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let cluster = Cluster::shared().await.expect("a cluster");
-    INSTALLED
-        .get_or_init(async || {
-            // The tests' own requests and the library of `ropeway send` share it.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            for kind in install::IMAGES {
-                cluster.load_image(&install::image(kind).expect("an image")).expect("the image is taken");
-            }
-            install::chart(cluster.kubeconfig(), &["timing.statusSeconds=1", "timing.drainSeconds=20"])
-                .expect("the chart is installed");
-        })
-        .await;
+    INSTALLED.get_or_init(async || install(cluster, &[])).await;
     cluster
+}
+
+/// Installs the chart from images of the sources as they are. Status is written every second.
+pub fn install(cluster: &Cluster, settings: &[&str]) {
+    // The tests' own requests and the library of `ropeway send` share it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    for kind in install::IMAGES {
+        cluster.load_image(&install::image(kind).expect("an image")).expect("the image is taken");
+    }
+    let settings = [&["timing.statusSeconds=1", "timing.drainSeconds=20"], settings].concat();
+    install::chart(cluster.kubeconfig(), &settings).expect("the chart is installed");
 }
 
 /// The folder of the example.
@@ -112,16 +113,25 @@ pub struct Example {
 impl Example {
     /// Applies the example as its README says, and waits until it is Ready and its sandbox answers.
     pub async fn ready(namespace: &'static str) -> Self {
-        let example = Self::applied(namespace).await;
+        Self::ready_on(installed().await, namespace).await
+    }
+
+    /// The same on a cluster where Ropeway is installed in another way.
+    pub async fn ready_on(cluster: &'static Cluster, namespace: &'static str) -> Self {
+        let example = Self::applied_on(cluster, namespace).await;
         let wait = "--for=condition=Available";
         example.kubectl(&["wait", wait, "deployment/marketing-sandbox", "--timeout=90s"]);
-        example.kubectl(&["wait", "--for=condition=Ready", "intg/signups-to-marketing", "--timeout=90s"]);
+        // As `kubectl wait --for=condition=Ready` does, but saying what is the matter when it never is.
+        example.status("Ready", |status| has(status, "Ready", "True", "Ready")).await;
         example
     }
 
     /// Applies the example.
     pub async fn applied(namespace: &'static str) -> Self {
-        let cluster = installed().await;
+        Self::applied_on(installed().await, namespace).await
+    }
+
+    async fn applied_on(cluster: &'static Cluster, namespace: &'static str) -> Self {
         install::namespace(cluster.kubeconfig(), namespace).expect("a namespace");
         let client = cluster.client().await.expect("a client");
         let integrations = Api::namespaced(client.clone(), namespace);

@@ -7,4 +7,5 @@ mod installed;
 mod leftovers;
 mod node;
 mod pods;
+mod scoped;
 mod streams;
