@@ -52,6 +52,10 @@ test-cluster:
 	cargo test --package ropeway-tests --test cluster
 endif
 
+test-charts:
+	@scripts/tools.sh link helm
+	cargo test --package ropeway-tests --test charts
+
 check:
 	@scripts/tools.sh link deny
 	cargo fmt --all --check
@@ -64,15 +68,8 @@ advisories:
 	@scripts/tools.sh deny
 	.tools/bin/cargo-deny --locked check advisories
 
-crds:
-	cargo run --quiet --package ropeway-crds --bin crdgen crds/yaml
-
 tools:
 	@scripts/tools.sh $(TOOLS)
-
-test-charts:
-	@scripts/tools.sh link helm
-	cargo test --package ropeway-tests --test charts
 
 cluster:
 	@scripts/tools.sh link nats node helm

@@ -46,7 +46,8 @@ pub fn chart(kubeconfig: &Path, settings: &[&str]) -> Result<(), Error> {
         .arg(programs::repository().join("charts/ropeway"));
     let (nats, version) = ("nats.image.repository=ropeway-nats", env!("CARGO_PKG_VERSION"));
     let tag = format!("nats.image.tag={version}");
-    for setting in ["image.repository=ropeway", "nats.enabled=true", nats, &tag, PRIVATE_RANGES].iter().chain(settings) {
+    for setting in ["image.repository=ropeway", "nats.enabled=true", nats, &tag, PRIVATE_RANGES].iter().chain(settings)
+    {
         helm.args(["--set", setting]);
     }
     run(&mut helm).map(drop)

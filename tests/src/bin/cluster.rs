@@ -142,8 +142,7 @@ fn import(archives: &[&str]) -> Outcome {
 }
 
 fn import_image(state: &State, archive: &Path) -> Outcome {
-    let socket =
-        fs::read_to_string(state.file("containerd")).map_err(|_| "no node is running; start one with `up`")?;
+    let socket = fs::read_to_string(state.file("containerd")).map_err(|_| "no node is running; start one with `up`")?;
     Ok(node::import_image(Path::new(&socket), archive)?)
 }
 

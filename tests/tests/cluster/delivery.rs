@@ -95,9 +95,8 @@ async fn kubectl_scale_changes_the_number_of_workers() {
     for replicas in [2, 0, 1] {
         example.kubectl(&["scale", "intg/signups-to-marketing", &format!("--replicas={replicas}")]);
         let what = format!("{replicas} workers");
-        let status = example.status(&what, |status| {
-            status.replicas == Some(replicas) && status.ready_replicas == Some(replicas)
-        });
+        let status = example
+            .status(&what, |status| status.replicas == Some(replicas) && status.ready_replicas == Some(replicas));
         let selector = status.await.selector.expect("a selector");
         let deployment = deployments.get(&names::child(NAME)).await.expect("the workers");
         assert_eq!(deployment.spec.and_then(|spec| spec.replicas), Some(replicas));
