@@ -78,6 +78,8 @@ pub(super) fn kubelet(folder: &Path, group: &str) -> Value {
         "failSwapOn": false,
         "imageGCHighThresholdPercent": 100,
         "resolvConf": file("resolv.conf"),
+        // How soon a running pod feels that a Secret has come or gone.
+        "syncFrequency": "3s",
     })
 }
 
