@@ -52,6 +52,10 @@ test-cluster:
 	cargo test --package ropeway-tests --test cluster
 endif
 
+test-charts:
+	@scripts/tools.sh link helm
+	cargo test --package ropeway-tests --test charts
+
 check:
 	@scripts/tools.sh link deny
 	cargo fmt --all --check
@@ -66,10 +70,6 @@ advisories:
 
 tools:
 	@scripts/tools.sh $(TOOLS)
-
-test-charts:
-	@scripts/tools.sh link helm
-	cargo test --package ropeway-tests --test charts
 
 cluster:
 	@scripts/tools.sh link nats node helm

@@ -5,8 +5,8 @@
 #   scripts/image.sh nats        /nats-server, for a trial where no image registry is at hand
 #
 #   PROFILE   cargo profile (release; `dev` is much faster to build)
-#   IMAGE     name and tag of the image (docker.io/library/ropeway:<version of the workspace>, which engines show as
-#             ropeway:<version>; ropeway-nats alike)
+#   IMAGE     name and tag of the image (ropeway.dev/ropeway:<version of the workspace>; ropeway.dev/ropeway-nats
+#             alike)
 #   OUTPUT    the archive (target/ropeway-image.tar, target/ropeway-nats-image.tar)
 #
 # An archive that is of these sources already is left alone.
@@ -27,7 +27,7 @@ case $kind in
   nats) name=ropeway-nats ;;
   *) echo "image: unknown image '$kind'; one of ropeway, nats" >&2; exit 2 ;;
 esac
-image=${IMAGE:-docker.io/library/$name:$version}
+image=${IMAGE:-ropeway.dev/$name:$version}
 output=${OUTPUT:-$target/$name-image.tar}
 
 case $profile in

@@ -15,7 +15,7 @@ use crate::{
 /// What the operator's administrator would have decided.
 pub fn settings() -> Settings {
     Settings {
-        worker_image: concat!("ropeway:", env!("CARGO_PKG_VERSION")).into(),
+        worker_image: concat!("ropeway.dev/ropeway:", env!("CARGO_PKG_VERSION")).into(),
         nats_url: "nats://nats.ropeway-system:4222".into(),
         allowed_private_ranges: Vec::new(),
         stream_replicas: 1,

@@ -63,7 +63,7 @@ async fn run(command: Command) -> Outcome {
         Command::Render(args) => Ok(check::render(&args, &mut out)?),
         Command::Dev(args) if args.send.is_some() => Ok(dev::demo::run(args).await?),
         Command::Dev(args) => {
-            dev::watch(args).await?;
+            dev::watch::watch(args).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Send(args) => send_file(args).await,

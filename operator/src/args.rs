@@ -16,7 +16,7 @@ pub struct Args {
     #[arg(long, env = "ROPEWAY_NATS_URL", default_value = "nats://nats.ropeway-system:4222")]
     pub nats_url: String,
     /// Image of the workers.
-    #[arg(long, env = "ROPEWAY_WORKER_IMAGE", default_value = concat!("ghcr.io/ropeway-dev/ropeway:", env!("CARGO_PKG_VERSION")))]
+    #[arg(long, env = "ROPEWAY_WORKER_IMAGE", default_value = concat!("ropeway.dev/ropeway:", env!("CARGO_PKG_VERSION")))]
     pub worker_image: String,
     /// A private address range (CIDR) that destinations may resolve to; may be given more than once.
     #[arg(long = "allow-private-range", env = "ROPEWAY_ALLOW_PRIVATE_RANGES", value_delimiter = ',')]

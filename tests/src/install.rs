@@ -51,10 +51,9 @@ pub fn chart(kubeconfig: &Path, settings: &[&str]) -> Result<(), Error> {
     helm.env("KUBECONFIG", kubeconfig)
         .args(["upgrade", "ropeway", "--install", "--wait", "--timeout", "90s", "--namespace", NAMESPACE])
         .arg(programs::repository().join("charts/ropeway"));
-    let (nats, version) = ("nats.image.repository=ropeway-nats", env!("CARGO_PKG_VERSION"));
+    let (nats, version) = ("nats.image.repository=ropeway.dev/ropeway-nats", env!("CARGO_PKG_VERSION"));
     let tag = format!("nats.image.tag={version}");
-    for setting in ["image.repository=ropeway", "nats.enabled=true", nats, &tag, PRIVATE_RANGES].iter().chain(settings)
-    {
+    for setting in ["nats.enabled=true", nats, &tag, PRIVATE_RANGES].iter().chain(settings) {
         helm.args(["--set", setting]);
     }
     run(&mut helm).map(drop)

@@ -45,6 +45,7 @@ pub struct Scene {
     pub jetstream: JetStream,
     scratch: Scratch,
     version: usize,
+    urls: Vec<(String, String)>,
 }
 
 /// A worker as a process.
@@ -76,18 +77,31 @@ impl Scene {
         Self::on(NatsServer::start().await?, spec).await
     }
 
+    /// The same, with addresses of their own for some destinations.
+    ///
+    /// # Errors
+    /// As [`Scene::new`].
+    pub async fn with_urls(spec: Value, urls: &[(&str, &str)]) -> Result<Self, Error> {
+        let urls = urls.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect();
+        Self::set(NatsServer::start().await?, spec, urls).await
+    }
+
     /// The same on a server that runs.
     ///
     /// # Errors
     /// As [`Scene::new`].
     pub async fn on(nats: NatsServer, spec: Value) -> Result<Self, Error> {
+        Self::set(nats, spec, Vec::new()).await
+    }
+
+    async fn set(nats: NatsServer, spec: Value, urls: Vec<(String, String)>) -> Result<Self, Error> {
         let scratch = Scratch::new("scene")?;
         let receiver = Arc::new(Receiver::start().await?);
         let client = ropeway_nats::connect(&ropeway_nats::Settings::open(nats.url()), "scene").await;
         let jetstream = JetStream::new(client.map_err(|error| Error::Scene(error.to_string()))?);
         write(&scratch.path().join("secrets/hook/token"), TOKEN.as_bytes())?;
-        let plan = staged(&scratch, &receiver, &spec)?.plan;
-        let mut scene = Self { nats, receiver, plan, spec, jetstream, scratch, version: 0 };
+        let plan = staged(&scratch, &receiver, &spec, &urls)?.plan;
+        let mut scene = Self { nats, receiver, plan, spec, jetstream, scratch, version: 0, urls };
         scene.apply().await?;
         Ok(scene)
     }
@@ -97,7 +111,7 @@ impl Scene {
     /// # Errors
     /// When the spec is wrong or the server can't be asked.
     pub async fn apply(&mut self) -> Result<(), Error> {
-        self.plan = staged(&self.scratch, &self.receiver, &self.spec)?.plan;
+        self.plan = staged(&self.scratch, &self.receiver, &self.spec, &self.urls)?.plan;
         self.version += 1;
         let config = serde_json::to_vec(&self.plan.config).expect("plain types are writable as JSON");
         write(&self.config(), &config)?;
@@ -239,7 +253,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// Writes manifests for a spec, reads them as a user's, and plans them as the operator does.
-fn staged(scratch: &Scratch, receiver: &Receiver, spec: &Value) -> Result<Staged, Error> {
+fn staged(scratch: &Scratch, receiver: &Receiver, spec: &Value, urls: &[(String, String)]) -> Result<Staged, Error> {
     let mut documents = vec![json!({
         "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": "scene" }, "spec": spec,
     })];
@@ -248,10 +262,12 @@ fn staged(scratch: &Scratch, receiver: &Receiver, spec: &Value) -> Result<Staged
     }));
     let retry = json!({ "maxAttempts": 5, "backoffDelay": "300ms", "backoffMax": "1s" });
     for name in spec["destinations"].as_array().into_iter().flatten().filter_map(|it| it["ref"].as_str()) {
+        let url =
+            urls.iter().find(|(named, _)| named == name).map_or_else(|| receiver.url(name), |(_, url)| url.clone());
         documents.push(json!({
             "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": name },
             "spec": {
-                "provider": { "http": { "url": receiver.url(name) } },
+                "provider": { "http": { "url": url } },
                 "delivery": { "timeout": "5s", "retry": retry },
             },
         }));

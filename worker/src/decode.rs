@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::{
     headers,
-    names::hash,
+    names::delivery_in_stream,
     worker_config::{EventDefaults, MAX_EVENT_BYTES},
 };
 use ropeway_mapping::{Data, EventAttributes, ParseError};
@@ -67,9 +67,8 @@ pub fn history(headers: Option<&HeaderMap>, position: &Position, stream_created:
     let small = |name, default: u32| number(name).and_then(|value| u32::try_from(value).ok()).unwrap_or(default);
     let delivery = match text(headers::DELIVERY) {
         Some(delivery) if is_token(delivery) => delivery.to_owned(),
-        // A user's stream has no delivery ids. Its creation time is part of the name, since a stream that is made again
-        // counts from one.
-        _ => hash(format!("{stream_created}/{}/{}", position.sequence, position.stored).as_bytes(), 26),
+        // A user's stream has no delivery ids.
+        _ => delivery_in_stream(stream_created, position.sequence, position.stored),
     };
     History {
         delivery,

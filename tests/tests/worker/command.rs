@@ -112,3 +112,25 @@ fn lint_names_file_line_and_remedy() {
     let failing_test = lint("registration_id: r-1 }", "registration_id: r-9 }");
     assert!(failing_test.contains("spec.tests"), "{failing_test}");
 }
+
+#[test]
+fn the_first_command_of_the_readme_ends_well() {
+    let output = Command::new("make").arg("demo").current_dir(root()).output().expect("make runs");
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("every event is accounted for"), "{}", text(&output));
+}
+
+#[test]
+fn the_integration_in_the_readme_is_in_order() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("there is a README");
+    let yaml =
+        readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it shows an Integration");
+    let scratch = Scratch::new("readme").expect("a folder");
+    std::fs::write(scratch.path().join("integration.yaml"), yaml).expect("written");
+    for file in ["destinations.yaml", "secrets.yaml"] {
+        let from = root().join("examples/signups-to-marketing").join(file);
+        std::fs::copy(from, scratch.path().join(file)).expect("copied");
+    }
+    let output = ropeway(&["lint", &scratch.path().display().to_string()]);
+    assert!(output.status.success(), "{}", text(&output));
+}

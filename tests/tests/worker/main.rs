@@ -3,6 +3,8 @@
 mod command;
 mod intake;
 mod kills;
+mod limits;
 mod server;
 mod state;
+mod stream;
 mod trim;
