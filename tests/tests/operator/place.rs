@@ -1,0 +1,198 @@
+//! A namespace on the API server that all tests share, and what a test does there.
+
+use std::{fmt::Debug, path::PathBuf, process::Command, time::Duration};
+
+use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace, api::core::v1::Secret};
+use kube::{
+    Api, Client, Resource,
+    api::{Patch, PatchParams},
+};
+use ropeway_crds::{Destination, Integration};
+use ropeway_tests::{
+    ApiServer, Error, NatsServer,
+    port::free_port,
+    process::{Launch, Process, run},
+    programs::repository,
+    scene::{TOKEN, program},
+    scratch::Scratch,
+    wait::until,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+/// How long a test waits for what should happen within a second or two.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A namespace and the nats-server that its operator is told of.
+pub struct Place {
+    /// Its name.
+    pub namespace: String,
+    /// A client with all rights.
+    pub client: Client,
+    /// Where files of this place go.
+    pub scratch: Scratch,
+    api: &'static ApiServer,
+    nats_url: String,
+}
+
+/// An operator of one namespace.
+pub struct Operator {
+    /// The process.
+    pub process: Process,
+    /// The address of /readyz and /metrics.
+    pub admin: String,
+}
+
+/// The nats-server that tests share which do nothing to it.
+pub async fn shared_nats() -> &'static NatsServer {
+    static SHARED: OnceCell<NatsServer> = OnceCell::const_new();
+    SHARED.get_or_init(async || NatsServer::start().await.expect("the nats-server starts")).await
+}
+
+/// The API server that tests share, with our kinds.
+async fn shared_api() -> &'static ApiServer {
+    static KINDS: OnceCell<()> = OnceCell::const_new();
+    let api = ApiServer::shared().await.expect("the API server starts");
+    let apply = async || {
+        apply_crds(api).expect("the CRDs are accepted");
+        let names = ["crd/integrations.ropeway.dev", "crd/destinations.ropeway.dev"];
+        let mut wait = api.kubectl().expect("kubectl is there");
+        run(wait.args(["wait", "--for=condition=Established", "--timeout=30s"]).args(names)).expect("established");
+    };
+    KINDS.get_or_init(apply).await;
+    api
+}
+
+/// Applies the CRDs as they are in the repository.
+pub fn apply_crds(api: &ApiServer) -> Result<String, Error> {
+    run(api.kubectl()?.args(["apply", "--server-side", "-f"]).arg(crds()))
+}
+
+/// The folder with the CRDs.
+pub fn crds() -> PathBuf {
+    repository().join("crds/yaml")
+}
+
+/// Starts an operator. `crash` is a write around which it kills itself, such as `3:before`.
+pub fn start_operator(
+    api: &ApiServer,
+    namespace: &str,
+    nats_url: &str,
+    crash: Option<&str>,
+    scratch: &Scratch,
+) -> Operator {
+    let admin = format!("127.0.0.1:{}", free_port().expect("there is a free port"));
+    let mut launch = Launch::at(program("faulty-operator").expect("the operator is built"))
+        .arguments(["--namespace", namespace, "--nats-url", nats_url, "--listen-admin", &admin])
+        .arguments(["--allow-private-range", "127.0.0.0/8", "--status-seconds", "1"])
+        .variable("KUBECONFIG", api.kubeconfig());
+    if let Some(crash) = crash {
+        launch = launch.variable("ROPEWAY_CRASH_AT_WRITE", crash);
+    }
+    let log = scratch.path().join("logs/operator.log");
+    let process = Process::start("operator", launch, &log).expect("the operator starts");
+    Operator { process, admin: format!("http://{admin}") }
+}
+
+/// A Destination of the scene's kind.
+pub fn destination(name: &str, url: &str) -> Value {
+    json!({
+        "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": name },
+        "spec": {
+            "provider": { "http": { "url": url } },
+            "delivery": { "timeout": "5s", "retry": { "maxAttempts": 2, "backoffDelay": "100ms", "backoffMax": "200ms" } },
+        },
+    })
+}
+
+/// An Integration with this spec.
+pub fn integration(name: &str, spec: Value) -> Value {
+    json!({ "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": name }, "spec": spec })
+}
+
+impl Place {
+    /// A fresh namespace with the Secret that the scene's webhook needs.
+    pub async fn new(namespace: &str, nats: &NatsServer) -> Self {
+        let api = shared_api().await;
+        let client = api.client().await.expect("a client can be made");
+        let fresh: Namespace =
+            serde_json::from_value(json!({ "metadata": { "name": namespace } })).expect("a namespace");
+        Api::all(client.clone()).create(&Default::default(), &fresh).await.expect("the namespace is new");
+        let scratch = Scratch::new(namespace).expect("a folder can be made");
+        let place = Self { namespace: namespace.to_owned(), client, scratch, api, nats_url: nats.url() };
+        place.secret("hook", "token", TOKEN).await;
+        place
+    }
+
+    /// Starts the operator of this namespace.
+    pub fn operator(&self, crash: Option<&str>) -> Operator {
+        start_operator(self.api, &self.namespace, &self.nats_url, crash, &self.scratch)
+    }
+
+    /// kubectl in this namespace.
+    pub fn kubectl(&self) -> Command {
+        let mut command = self.api.kubectl().expect("kubectl is there");
+        command.args(["--namespace", &self.namespace]);
+        command
+    }
+
+    /// The objects of a kind.
+    pub fn all<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Applies a manifest that is right.
+    pub async fn apply<K>(&self, manifest: Value) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let name = manifest["metadata"]["name"].as_str().expect("a manifest has a name").to_owned();
+        let parameters = PatchParams::apply("test").force();
+        self.all::<K>().patch(&name, &parameters, &Patch::Apply(manifest)).await.expect("the manifest is accepted")
+    }
+
+    /// Makes or changes a Secret with one key.
+    pub async fn secret(&self, name: &str, key: &str, value: &str) {
+        self.secrets(name, json!({ key: value })).await;
+    }
+
+    /// Makes or changes a Secret.
+    pub async fn secrets(&self, name: &str, entries: Value) {
+        self.apply::<Secret>(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": entries,
+        }))
+        .await;
+    }
+
+    /// Applies an Integration with this spec, whose Destinations of the same names lead to nobody, and waits until its
+    /// workers were asked for.
+    pub async fn ask_for_workers(&self, name: &str, spec: Value) {
+        for reference in spec["destinations"].as_array().into_iter().flatten().filter_map(|it| it["ref"].as_str()) {
+            self.apply::<Destination>(destination(reference, "http://127.0.0.1:9/")).await;
+        }
+        self.apply::<Integration>(integration(name, spec)).await;
+        self.condition(name, "WorkersAvailable", "False", "WorkersStarting").await;
+    }
+
+    /// Waits for a condition of the current generation and gives its message.
+    pub async fn condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> String {
+        let integrations = self.all::<Integration>();
+        let wanted = (status.to_owned(), reason.to_owned());
+        until(&format!("{kind}={status}/{reason} of {name}"), PATIENCE, async || {
+            let found = integrations.get(name).await.map_err(|error| error.to_string())?;
+            let generation = found.metadata.generation;
+            let conditions = found.status.unwrap_or_default().conditions;
+            let condition = conditions.iter().find(|condition| condition.type_ == kind);
+            let condition = condition.ok_or("no such condition")?;
+            let is_it = (condition.status.clone(), condition.reason.clone()) == wanted;
+            let is_it = is_it && condition.observed_generation == generation;
+            if is_it { Ok(condition.message.clone()) } else { Err(format!("{condition:?}")) }
+        })
+        .await
+        .expect("the condition comes")
+    }
+}
