@@ -23,7 +23,7 @@ async fn a_mapping_of_the_wrong_type_is_shown_with_its_place_and_the_last_good_w
         json!({ "expression": "id = string!(.id)\n{ \"email\": downcase(.email) }" });
     place.apply::<Integration>(integration(NAME, spec.clone())).await;
     let message = place.condition(NAME, "MappingValid", "False", "MappingInvalid").await;
-    for part in ["spec.destinations[crm].transform", "line 2", "column", "downcase(string!(.email))"] {
+    for part in ["spec.destinations[crm].transform", "line 2, column 21", "fix:", "`string!(.email)`"] {
         assert!(message.contains(part), "{part:?} is missing in {message:?}");
     }
     place.condition(NAME, "Stalled", "True", "MappingInvalid").await;

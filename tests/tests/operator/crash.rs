@@ -65,11 +65,12 @@ async fn crashed_once(
         Err(_) => Ok(true),
         Ok(()) => look().await.map(|()| false),
     });
-    if !died.await.expect("a run with a crash comes to an end") {
+    if !died.await.unwrap_or_else(|error| panic!("crash {crash} that did not come: {error}")) {
         return (false, operator);
     }
     let mut operator = place.operator(None);
-    operator.process.until(what, PATIENCE, look).await.expect("the operator goes on where the other one died");
+    let came = operator.process.until(what, PATIENCE, look).await;
+    came.unwrap_or_else(|error| panic!("after crash {crash}: {error}"));
     (true, operator)
 }
 
@@ -77,23 +78,21 @@ async fn crashed_once(
 async fn run(crash: &str, wanted: &Remains) -> bool {
     let nats = shared_nats().await.connect().await.expect("a connection");
     let (place, identity) = staged(&format!("crash-{}", crash.replace(':', "-"))).await;
-    let made = async || is_made(&place).await;
-    let (died_making, operator) = crashed_once(&place, crash, "everything is made", made).await;
-    let same = until("the same as without a crash", PATIENCE, async || {
+    let made = async || {
+        is_made(&place).await?;
         difference(wanted, &look(&place, &identity, &nats).await?).map_or(Ok(()), Err)
-    });
-    same.await.unwrap_or_else(|error| panic!("crash {crash} while making: {error}"));
+    };
+    let (died_making, operator) = crashed_once(&place, crash, "the same is made as without a crash", made).await;
     drop(operator);
 
     place.all::<Integration>().delete(NAME, &Default::default()).await.expect("the deletion is accepted");
-    let gone = async || is_gone(&place).await;
-    let (died_deleting, _operator) = crashed_once(&place, crash, "the Integration is gone", gone).await;
-    let nothing = until("nothing is left", PATIENCE, async || {
+    let gone = async || {
+        is_gone(&place).await?;
         let Remains { children, streams, .. } = look(&place, &identity, &nats).await?;
         let left = format!("{children:?} {:?}", streams.keys());
         if children.is_empty() && streams.is_empty() { Ok(()) } else { Err(left) }
-    });
-    nothing.await.unwrap_or_else(|error| panic!("crash {crash} while deleting: {error}"));
+    };
+    let (died_deleting, _operator) = crashed_once(&place, crash, "nothing is left", gone).await;
     died_making || died_deleting
 }
 

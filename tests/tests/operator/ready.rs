@@ -55,7 +55,8 @@ fn lost(written: &Value, found: &Value, place: &str, all: &mut Vec<String>) {
                 lost(value, found, &format!("{place}[{index}]"), all);
             }
         }
-        _ if written == found => {}
+        // 100.0 and 100 are one number.
+        _ if written == found || (written.is_number() && written.as_f64() == found.as_f64()) => {}
         _ => all.push(format!("{place}: {written} became {found}")),
     }
 }

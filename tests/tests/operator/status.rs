@@ -82,7 +82,7 @@ async fn what_became_of_every_event_stands_in_the_status() {
     assert_eq!(receiver.accepted("crm").values().sum::<usize>(), 3);
     assert_eq!(counted.destinations.len(), 1);
     assert_eq!((counted.destinations[0].name.as_str(), counted.destinations[0].delivered), ("crm", 3));
-    place.condition(NAME, "Healthy", "False", "DeadLettersGrowing").await;
+    place.condition(NAME, "Healthy", "False", "DeliveryFailing").await;
 
     let table = run(place.kubectl().args(["get", "intg"])).expect("kubectl prints a table");
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
