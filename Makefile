@@ -35,11 +35,11 @@ test-unit:
 
 test-worker:
 	@scripts/tools.sh link nats
-	cargo test --package ropeway-tests --bins --test worker
+	cargo test --package ropeway-tests --test worker
 
 test-operator:
 	@scripts/tools.sh link nats kubernetes
-	cargo test --package ropeway-tests --bins --test operator
+	cargo test --package ropeway-tests --test operator
 
 ifdef CLUSTER_KUBECONFIG
 export CLUSTER_KUBECONFIG := $(abspath $(CLUSTER_KUBECONFIG))

@@ -243,7 +243,7 @@ pub async fn send_until_accepted(url: Arc<std::sync::Mutex<String>>, ids: Vec<St
 pub fn program(name: &str) -> Result<PathBuf, Error> {
     let here = std::env::current_exe().map_err(|error| Error::Scene(error.to_string()))?;
     let found = here.ancestors().map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| Error::Scene(format!("{name} is not built; run `cargo build --package ropeway-tests --bins`")))
+    found.ok_or_else(|| Error::Scene(format!("{name} is not built; run `cargo build --package ropeway-tests`")))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
