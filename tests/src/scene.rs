@@ -13,7 +13,13 @@ use ropeway_cli::{
     stage::{Staged, stage},
 };
 use ropeway_crds::integration::State;
-use ropeway_operator::offline::{self, JetStream, Observations, Plan, Settings};
+use ropeway_operator::{
+    integration::{
+        apply::RemovedLane,
+        lanes::{Leaving, Progress, retire},
+    },
+    offline::{self, JetStream, Observations, Plan, Settings},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -46,6 +52,7 @@ pub struct Scene {
     scratch: Scratch,
     version: usize,
     urls: Vec<(String, String)>,
+    removed: Vec<RemovedLane>,
 }
 
 /// A worker as a process.
@@ -101,7 +108,7 @@ impl Scene {
         let jetstream = JetStream::new(client.map_err(|error| Error::Scene(error.to_string()))?);
         write(&scratch.path().join("secrets/hook/token"), TOKEN.as_bytes())?;
         let plan = staged(&scratch, &receiver, &spec, &urls)?.plan;
-        let mut scene = Self { nats, receiver, plan, spec, jetstream, scratch, version: 0, urls };
+        let mut scene = Self { nats, receiver, plan, spec, jetstream, scratch, version: 0, urls, removed: Vec::new() };
         scene.apply().await?;
         Ok(scene)
     }
@@ -116,7 +123,28 @@ impl Scene {
         let config = serde_json::to_vec(&self.plan.config).expect("plain types are writable as JSON");
         write(&self.config(), &config)?;
         let applied = offline::apply_streams(&self.jetstream, &self.plan.jetstream).await;
-        applied.map(drop).map_err(|error| Error::Scene(error.to_string()))
+        self.removed = applied.map_err(|error| Error::Scene(error.to_string()))?.removed;
+        Ok(())
+    }
+
+    /// Empties the lanes that the spec no longer has into the dead letters, as the operator does.
+    ///
+    /// # Errors
+    /// When the server can't be asked.
+    pub async fn retire_removed_lanes(&self) -> Result<(), Error> {
+        let error = "the destination was removed from the Integration";
+        let retention = ropeway_crds::duration::Duration::from_secs(3600);
+        let leaving = Leaving { identity: &self.plan.identity, plan: &self.plan.jetstream, retention, error };
+        for lane in &self.removed {
+            until("the removed lane is empty and gone", PATIENCE, async || {
+                match retire(&self.jetstream, leaving, lane).await.map_err(|error| error.to_string())? {
+                    Progress::Gone => Ok(()),
+                    Progress::More => Err("more to do".to_owned()),
+                }
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     fn config(&self) -> PathBuf {

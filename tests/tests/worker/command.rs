@@ -5,7 +5,13 @@ use std::{
     process::{Command, Output},
 };
 
-use ropeway_tests::{programs, scene::program, scratch::Scratch};
+use ropeway_tests::{
+    port::free_port,
+    process::{Launch, Process},
+    programs,
+    scene::program,
+    scratch::Scratch,
+};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -133,4 +139,63 @@ fn the_integration_in_the_readme_is_in_order() {
     }
     let output = ropeway(&["lint", &scratch.path().display().to_string()]);
     assert!(output.status.success(), "{}", text(&output));
+}
+
+/// Runs `check` until it says something, for a minute.
+fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(std::time::Instant::now() < end, "{what} did not come");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_local_run_takes_events_shows_its_status_and_reads_its_files_again() {
+    let scratch = Scratch::new("dev").expect("a folder");
+    let files = scratch.path().join("files");
+    std::fs::create_dir(&files).expect("a folder");
+    let example = root().join("examples/signups-to-marketing");
+    for file in ["integration.yaml", "destinations.yaml", "secrets.yaml"] {
+        std::fs::copy(example.join(file), files.join(file)).expect("copied");
+    }
+    let (data, log) = (scratch.path().join("data"), scratch.path().join("dev.log"));
+    let data = data.display().to_string();
+    // A port of its own, so that the address stays over a reload.
+    let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
+    let arguments = ["dev", &files.display().to_string(), "--sink", "--listen", &listen, "--data", &data];
+    let tools = programs::find("nats-server").expect("nats-server is there");
+    let path = format!("{}:{}", tools.parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default());
+    let launch = Launch::at(program("ropeway-under-test").expect("built")).arguments(arguments).variable("PATH", path);
+    let _dev = Process::start("ropeway dev", launch, &log).expect("it starts");
+    let read = || std::fs::read_to_string(&log).unwrap_or_default();
+    let url = eventually("the address for events", || {
+        let text = read();
+        Some(text.split("send events to ").nth(1)?.lines().next()?.to_owned())
+    });
+    let secret = scratch.path().join("secret");
+    std::fs::write(&secret, "whsec_c2FuZGJveC1zaWduaW5nLXNlY3JldC0wMDAx\n").expect("written");
+    let (secret, events) = (secret.display().to_string(), "examples/signups-to-marketing/demo/registrations.ndjson");
+    let sent = ropeway(&["send", events, "--url", &url, "--signing-secret-file", &secret, "--output", "json"]);
+    assert!(text(&sent).contains("\"accepted\":209"), "{}", text(&sent));
+    let status = || text(&ropeway(&["status", "--dev", &data]));
+    eventually("all deliveries in the status", || {
+        let shown = status();
+        let row: Vec<&str> =
+            shown.lines().find(|line| line.starts_with("signups-to-marketing"))?.split_whitespace().collect();
+        (row.get(1..4) == Some(&["True", "True", "Running"][..]) && row.get(6) == Some(&"538")).then_some(())
+    });
+    assert!(status().contains("RECEIVED"), "{}", status());
+    // A fault in a changed file is shown, and what was in effect stays; the mended file takes effect.
+    let integration = files.join("integration.yaml");
+    let good = std::fs::read_to_string(&integration).expect("it is there");
+    std::fs::write(&integration, good.replace("filter: .consent == true", "filter: .consent")).expect("written");
+    eventually("the fault", || read().contains("spec.destinations[braze].filter").then_some(()));
+    std::fs::write(&integration, good.replace("window: 24h", "window: 12h")).expect("written");
+    eventually("the reload", || read().contains("the changed files are in effect").then_some(()));
+    let wrong = ropeway(&["send", events, "--url", &url, "--bearer-token-file", &secret]);
+    assert!(!wrong.status.success() && text(&wrong).contains("401"), "{}", text(&wrong));
 }

@@ -123,3 +123,31 @@ async fn settled_events_are_retained_as_long_as_the_spec_says() {
     assert!(stored.elapsed() >= std::time::Duration::from_secs(4), "they went after {:?}", stored.elapsed());
     assert_eq!(scene.plan.jetstream.wish.state, State::Running);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_removed_lane_still_held_becomes_dead_letters_and_trimming_goes_on() {
+    let mut scene = Scene::new(webhook_to(&["a", "b"])).await.expect("a scene");
+    // b takes nothing, so its events are parked, and it dies with some of them in hand.
+    scene.receiver.answer(|destination, _, _| if destination == "b" { 503 } else { 200 });
+    scene.spec["destinations"][1]["delivery"] =
+        json!({ "retry": { "maxAttempts": 100, "backoffDelay": "20s", "backoffMax": "20s" } });
+    scene.apply().await.expect("b is patient");
+    let mut worker = scene.start_worker("one", None).await.expect("a worker starts");
+    send(&worker, 0, 30).await;
+    until("b has tried all of them", PATIENCE, async || {
+        let tried = scene.receiver.arrivals().iter().filter(|arrival| arrival.destination == "b").count();
+        if tried >= 30 { Ok(()) } else { Err(format!("{tried}")) }
+    })
+    .await
+    .expect("b tries every event");
+    worker.process.kill();
+    scene.spec = webhook_to(&["a"]);
+    scene.apply().await.expect("b is removed");
+    let worker = scene.start_worker("two", None).await.expect("a worker starts");
+    scene.retire_removed_lanes().await.expect("b is emptied");
+    send(&worker, 30, 40).await;
+    assert_eq!(scene.dead_letters("b").await.expect("dead letters").len(), 30, "something that b owed is nowhere");
+    scene.drained().await.expect("everything is settled");
+    assert_eq!(scene.receiver.ids("a").len(), 40);
+    trimmed_to(&scene, 0).await;
+}
