@@ -12,6 +12,7 @@ use ropeway_tests::{
     scene::program,
     scratch::Scratch,
 };
+use rustix::process::Signal;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -170,7 +171,7 @@ fn a_local_run_takes_events_shows_its_status_and_reads_its_files_again() {
     let tools = programs::find("nats-server").expect("nats-server is there");
     let path = format!("{}:{}", tools.parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default());
     let launch = Launch::at(program("ropeway-under-test").expect("built")).arguments(arguments).variable("PATH", path);
-    let _dev = Process::start("ropeway dev", launch, &log).expect("it starts");
+    let mut dev = Process::start("ropeway dev", launch, &log).expect("it starts");
     let read = || std::fs::read_to_string(&log).unwrap_or_default();
     let url = eventually("the address for events", || {
         let text = read();
@@ -198,4 +199,7 @@ fn a_local_run_takes_events_shows_its_status_and_reads_its_files_again() {
     eventually("the reload", || read().contains("the changed files are in effect").then_some(()));
     let wrong = ropeway(&["send", events, "--url", &url, "--bearer-token-file", &secret]);
     assert!(!wrong.status.success() && text(&wrong).contains("401"), "{}", text(&wrong));
+    // Told to stop, it takes its nats-server along.
+    dev.signal(Signal::TERM);
+    eventually("the end of the local run", || dev.check().is_err().then_some(()));
 }
