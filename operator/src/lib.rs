@@ -27,6 +27,7 @@ pub mod integration;
 pub mod io;
 pub mod metrics;
 pub mod offline;
+pub mod program;
 pub mod telemetry;
 
 pub use args::Args;

@@ -3,28 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use ropeway_mapping::{CountingAllocator, STACK_SIZE, child_main, untrusted::CHILD_ARGUMENT};
-use ropeway_operator::{Args, telemetry};
-use tokio_util::sync::CancellationToken;
+use ropeway_mapping::{CountingAllocator, child_main, untrusted::CHILD_ARGUMENT};
+use ropeway_operator::{Args, program::main_with};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::system();
 
 fn main() -> ExitCode {
+    // Before anything else is started: the child limits itself.
     if std::env::args().nth(1).as_deref() == Some(CHILD_ARGUMENT) {
         return child_main();
     }
-    let args = Args::parse();
-    telemetry::init();
-    // A second installation is refused, which changes nothing: it is this one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_SIZE).build();
-    let runtime = runtime.expect("a runtime can be made at the start of a process");
-    match runtime.block_on(ropeway_operator::run(args, CancellationToken::new())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    main_with(Args::parse())
 }
