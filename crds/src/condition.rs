@@ -41,6 +41,11 @@ words! {
         WorkersAvailable,
         /// The destination accepts our credentials.
         CredentialsValid,
+        /// The Destination is served.
+        CircuitClosed,
+        /// A lane is held, because most of its recent events would have become dead letters for one reason. Only present when
+        /// true.
+        DeliveryHeld,
         /// Work is under way. Only present when true.
         Reconciling,
         /// Nothing will change until somebody changes something. Only present when true.
@@ -65,6 +70,24 @@ words! {
         CredentialsRefused,
         /// Credentials are accepted, or were not refused yet.
         CredentialsAccepted,
+        /// The Destination fails and is left alone; one request at a time tries whether it answers again.
+        CircuitOpen,
+        /// A person holds the Destination's circuit open.
+        HeldByHand,
+        /// The Destination answers 403 or 410 to whatever is sent.
+        DestinationGone,
+        /// The Destination's address is not one that deliveries may go to.
+        AddressRefused,
+        /// The Destination can't be used as it is configured.
+        ConfigurationUnusable,
+        /// An outcome rule holds the Destination.
+        HeldByRule,
+        /// The Destination is served.
+        CircuitClosed,
+        /// Most recent events of a lane would have become dead letters for one reason.
+        DeliveryHeld,
+        /// A dead letter or a retry can't be written; the originals stay.
+        DeadLettersRefused,
         /// An expression does not compile or yields the wrong type.
         MappingInvalid,
         /// A test in the resource fails.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     auth::{Auth, Tls},
     delivery::Delivery,
+    limits::{Batching, CircuitBreaker, Idempotency, RateLimit},
     provider::Provider,
     secret_ref::SecretKeyRef,
     status::DestinationStatus,
@@ -29,6 +30,7 @@ use crate::{
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Healthy", type_ = "string", json_path = ".status.conditions[?(@.type=='Healthy')].status"),
     printcolumn(name = "Provider", type_ = "string", json_path = ".status.provider"),
+    printcolumn(name = "Circuit", type_ = "string", json_path = ".status.circuit.state"),
     printcolumn(name = "Used-By", type_ = "integer", json_path = ".status.usedBy"),
     printcolumn(name = "DLQ", type_ = "integer", json_path = ".status.delivery.deadLetters"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -39,6 +41,9 @@ use crate::{
         priority = 1
     )
 )]
+#[x_kube(validation = Rule::new("!has(self.batching) || (has(self.provider.http) && has(self.provider.http.format) && self.provider.http.format in ['JsonArray', 'Ndjson'])").message("batching needs a provider that takes several records in one request: http with format JsonArray or Ndjson"))]
+#[x_kube(validation = Rule::new("!has(self.idempotency) || (has(self.provider.http) && (!has(self.provider.http.format) || !(self.provider.http.format in ['JsonArray', 'Ndjson'])))").message("idempotency.header is for the http provider with one record in a request"))]
+#[x_kube(validation = Rule::new("!has(self.provider.nats) || (!has(self.auth) && !has(self.tls))").message("the nats provider uses the worker's own connection to NATS; leave out auth and tls"))]
 #[serde(rename_all = "camelCase")]
 pub struct DestinationSpec {
     /// What the Destination speaks.
@@ -49,14 +54,21 @@ pub struct DestinationSpec {
     pub tls: Option<Tls>,
     /// Deadline, retries and the meaning of answers; an Integration may override them.
     pub delivery: Option<Delivery>,
+    /// When a destination that fails is left alone.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// How fast it may be served, over all workers.
+    pub rate_limit: Option<RateLimit>,
+    /// How records are put together into one request.
+    pub batching: Option<Batching>,
+    /// How it can tell a repeat.
+    pub idempotency: Option<Idempotency>,
 }
 
 impl DestinationSpec {
     /// Every Secret key that deliveries to this Destination need, without repeats.
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
-        let Self { provider, auth, tls, delivery: _ } = self;
-        let mut keys: Vec<SecretKeyRef> = Vec::new();
-        keys.extend(provider.http.iter().flat_map(|http| http.secret_keys()).cloned());
+        let Self { provider, auth, tls, .. } = self;
+        let mut keys: Vec<SecretKeyRef> = provider.secret_keys();
         keys.extend(auth.iter().flat_map(Auth::secret_keys).cloned());
         keys.extend(tls.iter().flat_map(Tls::secret_keys));
         keys.sort();

@@ -124,6 +124,11 @@ const UNITS: [(&str, u64); 6] =
     [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000)];
 
 impl ByteSize {
+    /// That many bytes.
+    pub const fn from_bytes(count: u64) -> Self {
+        Self(count)
+    }
+
     /// That many kibibytes.
     pub const fn kibibytes(count: u64) -> Self {
         Self(count << 10)

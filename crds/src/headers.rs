@@ -8,10 +8,10 @@ pub const ATTEMPT: &str = "Ropeway-Attempt";
 pub const RESEND: &str = "Ropeway-Resend";
 /// When the first attempt failed, RFC 3339.
 pub const FIRST_FAILURE: &str = "Ropeway-First-Failure";
-/// How long the event waited for its destination as a whole, in milliseconds.
+/// How long the event waited after it had come due, in milliseconds.
 pub const HELD_MS: &str = "Ropeway-Held-Ms";
-/// How often it was parked for that.
-pub const HOLDS: &str = "Ropeway-Holds";
+/// How often the event was parked in all.
+pub const PARKS: &str = "Ropeway-Parks";
 /// Why an event became a dead letter, in one word.
 pub const REASON: &str = "Ropeway-Reason";
 /// The HTTP status of the last answer.

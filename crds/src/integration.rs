@@ -11,6 +11,7 @@ use crate::{
     source::{EventAttributes, Source},
     status::IntegrationStatus,
     template::Template,
+    worker_config::HoldPolicy,
 };
 
 /// Where events come from, how they are mapped and where they go.
@@ -141,6 +142,26 @@ pub struct DeadLetter {
     /// How long a dead letter is kept. Whole seconds, at least 1m. Default 720h.
     #[x_kube(validation = Rule::new("duration(self) >= duration('1m')").message("retention must be at least 1m"))]
     pub retention: Option<Duration>,
+    /// When a destination's lane is held instead of filling the dead letters with one and the same failure.
+    pub hold: Option<DeadLetterHold>,
+}
+
+/// When most of a lane's recent events would become dead letters for one reason, something is wrong that no event can
+/// help: the lane is held (`DeliveryHeld`), one event is tried now and then, and nothing is dead-lettered meanwhile.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetterHold {
+    /// Share of events within `window`, in percent, that would become dead letters for one reason. 100 is never reached while
+    /// anything succeeds. Default 50.
+    #[schemars(range(min = 1, max = 100))]
+    pub failure_percent: Option<i32>,
+    /// Events within `window` below which the share says nothing. Default 100.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub minimum: Option<i32>,
+    /// The time over which the share is taken. Default 5m.
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("window must be at least 1s and at most 24h"))]
+    pub window: Option<Duration>,
 }
 
 /// How the events stream is kept.
@@ -168,6 +189,19 @@ pub enum DeletionPolicy {
     Retain,
     /// Removes everything: events, parked retries, dead letters, counts.
     Delete,
+}
+
+impl DeadLetterHold {
+    /// The user's wishes and the defaults.
+    pub fn resolve(given: Option<&Self>) -> HoldPolicy {
+        let given = given.cloned().unwrap_or_default();
+        let number = |value: Option<i32>, default| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default);
+        HoldPolicy {
+            failure_percent: number(given.failure_percent, 50),
+            minimum: number(given.minimum, 100),
+            window: given.window.unwrap_or(Duration::from_secs(300)),
+        }
+    }
 }
 
 impl IntegrationSpec {

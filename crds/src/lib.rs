@@ -4,13 +4,15 @@
 //!
 //! ```text
 //!   integration.rs  destination.rs          what users apply
-//!     source.rs mapping.rs delivery.rs provider.rs auth.rs secret_ref.rs template.rs
+//!     source.rs mapping.rs delivery.rs limits.rs provider.rs auth.rs secret_ref.rs template.rs
 //!   status.rs  condition.rs  counters.rs    what comes back
-//!   names.rs  worker_config.rs  report.rs   what operator and workers say to each other
+//!   names.rs  worker_config.rs  report.rs  account.rs  circuit.rs   what operator and workers say to each other
 //!   definition.rs                           the CRDs as they are installed
 //! ```
 
+pub mod account;
 pub mod auth;
+pub mod circuit;
 pub mod condition;
 pub mod counters;
 pub mod definition;
@@ -19,6 +21,7 @@ pub mod destination;
 pub mod duration;
 pub mod headers;
 pub mod integration;
+pub mod limits;
 pub mod mapping;
 pub mod names;
 pub mod provider;

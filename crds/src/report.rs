@@ -51,6 +51,9 @@ pub struct LaneReport {
     pub bound: bool,
     /// What keeps the lane from its work.
     pub problem: Option<Problem>,
+    /// What keeps events from being settled: a retry or a dead letter can't be written. The originals stay.
+    #[serde(default)]
+    pub trouble: Option<Problem>,
     /// The destination refuses our credentials, since the last success.
     pub credentials_refused: bool,
     /// Attempts within the last five minutes.

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct IntegrationStatus {
     /// The generation of the spec that this status speaks of.
     pub observed_generation: Option<i64>,
-    /// Ready, Healthy, SourceReady, MappingValid, DestinationsResolved, WorkersAvailable; Reconciling and Stalled only while true.
+    /// Ready, Healthy, SourceReady, MappingValid, DestinationsResolved, WorkersAvailable; Reconciling, Stalled and
+    /// DeliveryHeld only while true.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -126,6 +127,8 @@ pub struct LaneStatus {
     /// Whether every worker is bound to the lane's consumers.
     #[serde(default)]
     pub ready: bool,
+    /// Whether its Destination is served: Closed, Open or HalfOpen.
+    pub circuit: Option<String>,
     /// Records that it accepted.
     #[serde(default)]
     pub delivered: i64,
@@ -158,7 +161,7 @@ pub struct LaneStatus {
 pub struct DestinationStatus {
     /// The generation of the spec that this status speaks of.
     pub observed_generation: Option<i64>,
-    /// Ready, Healthy, CredentialsValid; Reconciling and Stalled only while true.
+    /// Ready, Healthy, CredentialsValid, CircuitClosed; Reconciling and Stalled only while true.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -166,8 +169,44 @@ pub struct DestinationStatus {
     pub provider: Option<String>,
     /// How many Integrations name this Destination.
     pub used_by: Option<i32>,
+    /// Whether it is served at all. Absent until a worker sends here.
+    pub circuit: Option<CircuitStatus>,
+    /// How fast it is served. Absent while nothing limits it.
+    pub rate_limit: Option<RateLimitStatus>,
     /// Counts over all Integrations that send here.
     pub delivery: Option<DestinationDelivery>,
+}
+
+/// Whether a Destination is served.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CircuitStatus {
+    /// Closed, Open or HalfOpen.
+    pub state: String,
+    /// Since when.
+    pub since: Option<Time>,
+    /// When one request tries next whether it answers again. Absent while it is closed or a person holds it open.
+    pub next_probe_time: Option<Time>,
+    /// Why it was opened the last time: Errors, Credentials, Gone, Rule, Address, Configuration or Manual.
+    pub last_open_reason: Option<String>,
+    /// The same in a sentence of at most 256 characters, without payload.
+    pub message: Option<String>,
+}
+
+/// How fast a Destination is served.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RateLimitStatus {
+    /// The limit of the spec, such as 100 per 10s.
+    pub limit: Option<String>,
+    /// The share of it that is used now, in percent: it falls with every 429 and grows back.
+    pub used_percent: Option<i64>,
+    /// What the destination said is left in its window, if it did.
+    pub remaining: Option<i64>,
+    /// Nothing is sent before, because the destination asked for it.
+    pub reset_at: Option<Time>,
 }
 
 /// Counts of a Destination over all Integrations that send to it.

@@ -6,6 +6,7 @@ use crate::{
     auth::{Auth, Tls},
     delivery::DeliveryPolicy,
     duration::{ByteSize, Duration},
+    limits::{BatchPolicy, BreakerPolicy, RatePolicy},
     mapping::{Dedup, Expression},
     names::{LaneId, NamespaceNames, ShortUid, hash},
     provider::Provider,
@@ -66,6 +67,8 @@ pub struct IntegrationConfig {
     pub lanes: Vec<LaneConfig>,
     /// How long a dead letter is kept.
     pub dead_letter_retention: Duration,
+    /// When a lane is held instead of filling the dead letters.
+    pub hold: HoldPolicy,
     /// How long settled events are kept.
     pub retain: Duration,
 }
@@ -113,6 +116,8 @@ pub struct LaneConfig {
     pub filter: Option<Expression>,
     /// The program that makes the record.
     pub transform: Option<Expression>,
+    /// The short UID of the Destination: names what all its workers share.
+    pub account: ShortUid,
     /// What the destination speaks.
     pub provider: Provider,
     /// How we prove who we are.
@@ -121,6 +126,26 @@ pub struct LaneConfig {
     pub tls: Option<Tls>,
     /// Deadline, budget and the meaning of answers.
     pub delivery: DeliveryPolicy,
+    /// When the destination is left alone.
+    pub breaker: BreakerPolicy,
+    /// How fast it may be served.
+    pub rate: RatePolicy,
+    /// How records are put together.
+    pub batch: BatchPolicy,
+    /// The header with the idempotency key.
+    pub idempotency_header: Option<String>,
+}
+
+/// When a lane is held instead of filling the dead letters, with nothing left open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HoldPolicy {
+    /// Share of events within the window, in percent, that would become dead letters for one reason.
+    pub failure_percent: u32,
+    /// Events within the window below which the share says nothing.
+    pub minimum: u32,
+    /// The time over which the share is taken.
+    pub window: Duration,
 }
 
 impl IntegrationConfig {

@@ -38,18 +38,22 @@ pub enum LastValueError {
     },
 }
 
-/// Subject and body of the last message of every subject that `filter` matches, at most a thousand.
+/// Subject and body of the last message of every subject that one of the `filters` matches, at most a thousand.
 ///
 /// # Errors
-/// See [`LastValueError`]. A filter that matches nothing gives an empty list.
-pub async fn last_values(client: &Client, stream: &str, filter: &str) -> Result<Vec<(Subject, Bytes)>, LastValueError> {
+/// See [`LastValueError`]. Filters that match nothing give an empty list.
+pub async fn last_values(
+    client: &Client,
+    stream: &str,
+    filters: &[String],
+) -> Result<Vec<(Subject, Bytes)>, LastValueError> {
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| LastValueError::Request {
         stream: stream.to_owned(),
         source,
     };
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| failed(error.into()))?;
-    let request = json!({ "multi_last": [filter], "batch": MOST_SUBJECTS }).to_string();
+    let request = json!({ "multi_last": filters, "batch": MOST_SUBJECTS }).to_string();
     client
         .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, request.into())
         .await

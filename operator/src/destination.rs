@@ -1,4 +1,4 @@
-//! Destinations: `watch ─▶ observe ─▶ resolve ─▶ status`. A Destination has no children: what is sent to it is the business
+//! Destinations: `watch ─▶ observe ─▶ resolve ─▶ wish ─▶ status`. A Destination has no children: what is sent to it is the business
 //! of the Integrations that name it, and its status is folded from theirs.
 
 use std::{
@@ -16,6 +16,7 @@ pub mod reconcile;
 pub mod resolve;
 pub mod status;
 pub mod watch;
+pub mod wish;
 
 /// What was last found out about a Destination.
 #[derive(Clone, Debug)]

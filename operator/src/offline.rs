@@ -10,7 +10,7 @@ use ropeway_mapping::compile;
 pub use crate::{
     integration::{
         apply::{ApplyError, StreamsApplied, apply_streams},
-        observe::Observed,
+        observe::{Account, Observed},
         plan::{JetStreamPlan, Plan, Settings, plan},
         resolve::{Compile, CompileFault, Resolved, resolve},
         status::{Known, status},
@@ -43,11 +43,11 @@ pub fn resolve_manifests(
     namespace_uid: &str,
     manifests: &Manifests,
 ) -> Result<Resolved, Vec<Finding>> {
-    let found = |name: &String| manifests.destinations.get(name).map(|destination| destination.spec.clone());
+    let found = |name: &String| manifests.destinations.get(name).cloned().map(Account::of);
     let direct = crate::integration::observe::References::of(&integration.spec);
     let destinations: BTreeMap<_, _> =
         direct.destinations.into_iter().map(|name| (name.clone(), found(&name))).collect();
-    let keys = destinations.values().flatten().flat_map(|spec| spec.secret_keys()).map(|key| key.name);
+    let keys = destinations.values().flatten().flat_map(|account| account.spec.secret_keys()).map(|key| key.name);
     let secrets: BTreeSet<String> = direct.secrets.into_iter().chain(keys).collect();
     let observed = Observed {
         integration: integration.clone(),
@@ -70,7 +70,11 @@ pub fn resolve_manifests(
 /// If JetStream can't be asked.
 pub async fn observations(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Observations, NatsError> {
     let (reports, _) = workers(jetstream, &plan.names, &plan.integration).await?;
-    Ok(Observations { workers: reports, figures: figures(jetstream, plan).await? })
+    Ok(Observations {
+        workers: reports,
+        figures: figures(jetstream, plan).await?,
+        shared: crate::io::accounts::shared(jetstream, plan).await?,
+    })
 }
 
 /// The status that an Integration would have in a cluster. `integration` carries the one that it had before.

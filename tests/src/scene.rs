@@ -47,6 +47,8 @@ pub struct Scene {
     pub plan: Plan,
     /// The Integration's spec; change it and `apply`.
     pub spec: Value,
+    /// What is merged into the spec of every Destination; change it and `apply`. At first it keeps the circuit closed.
+    pub account: Value,
     /// The operator's way to JetStream.
     pub jetstream: JetStream,
     scratch: Scratch,
@@ -107,8 +109,10 @@ impl Scene {
         let client = ropeway_nats::connect(&ropeway_nats::Settings::open(nats.url()), "scene").await;
         let jetstream = JetStream::new(client.map_err(|error| Error::Scene(error.to_string()))?);
         write(&scratch.path().join("secrets/hook/token"), TOKEN.as_bytes())?;
-        let plan = staged(&scratch, &receiver, &spec, &urls)?.plan;
-        let mut scene = Self { nats, receiver, plan, spec, jetstream, scratch, version: 0, urls, removed: Vec::new() };
+        let account = json!({ "circuitBreaker": { "failureThreshold": 1000, "minimumRequests": 100_000 } });
+        let plan = staged(&scratch, &receiver, &spec, &account, &urls)?.plan;
+        let mut scene =
+            Self { nats, receiver, plan, spec, account, jetstream, scratch, version: 0, urls, removed: Vec::new() };
         scene.apply().await?;
         Ok(scene)
     }
@@ -118,7 +122,7 @@ impl Scene {
     /// # Errors
     /// When the spec is wrong or the server can't be asked.
     pub async fn apply(&mut self) -> Result<(), Error> {
-        self.plan = staged(&self.scratch, &self.receiver, &self.spec, &self.urls)?.plan;
+        self.plan = staged(&self.scratch, &self.receiver, &self.spec, &self.account, &self.urls)?.plan;
         self.version += 1;
         let config = serde_json::to_vec(&self.plan.config).expect("plain types are writable as JSON");
         write(&self.config(), &config)?;
@@ -280,8 +284,26 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     std::fs::write(path, bytes).map_err(crate::error::file("write", path))
 }
 
+/// Puts the members of one object over another's, all the way down.
+fn merge(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (name, value) in over {
+                merge(base.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
 /// Writes manifests for a spec, reads them as a user's, and plans them as the operator does.
-fn staged(scratch: &Scratch, receiver: &Receiver, spec: &Value, urls: &[(String, String)]) -> Result<Staged, Error> {
+fn staged(
+    scratch: &Scratch,
+    receiver: &Receiver,
+    spec: &Value,
+    account: &Value,
+    urls: &[(String, String)],
+) -> Result<Staged, Error> {
     let mut documents = vec![json!({
         "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": "scene" }, "spec": spec,
     })];
@@ -292,12 +314,13 @@ fn staged(scratch: &Scratch, receiver: &Receiver, spec: &Value, urls: &[(String,
     for name in spec["destinations"].as_array().into_iter().flatten().filter_map(|it| it["ref"].as_str()) {
         let url =
             urls.iter().find(|(named, _)| named == name).map_or_else(|| receiver.url(name), |(_, url)| url.clone());
+        let mut spec = json!({
+            "provider": { "http": { "url": url } },
+            "delivery": { "timeout": "5s", "retry": retry },
+        });
+        merge(&mut spec, account);
         documents.push(json!({
-            "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": name },
-            "spec": {
-                "provider": { "http": { "url": url } },
-                "delivery": { "timeout": "5s", "retry": retry },
-            },
+            "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": name }, "spec": spec,
         }));
     }
     let text: String = documents.iter().map(|document| format!("---\n{document}\n")).collect();

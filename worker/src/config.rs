@@ -78,7 +78,7 @@ pub fn prepare(bytes: &[u8]) -> Result<Prepared, ConfigError> {
     let mut event_ids = Vec::new();
     for integration in &config.integrations {
         let mut lanes = Vec::new();
-        for lane in &integration.lanes {
+        for lane in 0..integration.lanes.len() {
             match LaneMapping::compile(&config.namespace, integration, lane) {
                 Ok(mapping) => lanes.push(mapping),
                 Err(found) => errors.extend(found),

@@ -11,13 +11,17 @@ use std::{
 
 use jiff::Timestamp;
 use ropeway_crds::{
+    account::Cause,
     condition::bounded,
     counters::Counts,
     integration::State,
     report::{Failure, LaneReport, Problem},
 };
 
-use crate::decide::{DeadLetter, DeadLetterReason, Done, Park, Settlement};
+use crate::{
+    decide::{DeadLetter, DeadLetterReason, Done, Park, Return, Settlement},
+    settle::SettleFailure,
+};
 
 /// The window of `recent_attempts` and `recent_failures`, in slots of ten seconds: five minutes.
 const SLOTS: usize = 30;
@@ -40,6 +44,7 @@ struct Inner {
     credentials_refused: bool,
     bound: bool,
     problem: Option<Problem>,
+    trouble: Option<Problem>,
     effective: Option<State>,
 }
 
@@ -56,6 +61,7 @@ impl Default for Tally {
                 credentials_refused: false,
                 bound: false,
                 problem: None,
+                trouble: None,
                 effective: None,
             }),
         }
@@ -76,9 +82,8 @@ impl Tally {
         let (attempted, failure) = match settlement {
             Settlement::Done(Done::Delivered) => (true, None),
             Settlement::Done(Done::Filtered | Done::Deduplicated) => (false, None),
-            Settlement::Park(Park { held, failure, .. }) => {
-                (true, Some((if held.is_some() { "Held" } else { "Retry" }, failure)))
-            }
+            Settlement::Park(Park { failure, .. }) => (true, Some(("Retry", failure))),
+            Settlement::Return(Return { failure, .. }) => (true, Some(("Held", failure))),
             Settlement::DeadLetter(DeadLetter { reason, failure }) => (true, Some((reason.as_str(), failure))),
         };
         inner.turn();
@@ -101,9 +106,30 @@ impl Tally {
             }
             None => {}
         }
-        if let Settlement::Park(Park { held: Some(crate::provider::HoldCause::Credentials), .. }) = settlement {
-            inner.credentials_refused = true;
+        match settlement {
+            Settlement::Return(Return { cause: Some(Cause::Credentials), .. }) => inner.credentials_refused = true,
+            Settlement::Park(_) | Settlement::DeadLetter(_) => inner.trouble = None,
+            Settlement::Return(_) | Settlement::Done(_) => {}
         }
+    }
+
+    /// A retry or a dead letter could not be written, so its original stays.
+    pub fn unsettled(&self, settlement: &Settlement, error: &SettleFailure) {
+        let reason = match settlement {
+            Settlement::DeadLetter(_) => "DeadLetterRefused",
+            Settlement::Park(_) => "RetryRefused",
+            Settlement::Done(_) | Settlement::Return(_) => return,
+        };
+        let message = bounded(&format!("{error}: {}", error.cause()));
+        self.lock().trouble = Some(Problem { reason: reason.into(), message });
+    }
+
+    /// An event was set aside to make room in its stream.
+    pub fn set_aside(&self) {
+        let mut inner = self.lock();
+        let counts = Counts { held: 1, ..Counts::default() };
+        inner.unflushed = inner.unflushed.plus(counts);
+        inner.total = inner.total.plus(counts);
     }
 
     /// Takes what has not been flushed yet; the caller answers for it from now on.
@@ -150,6 +176,7 @@ impl Tally {
             destination: destination.to_owned(),
             bound: inner.bound,
             problem: inner.problem.clone(),
+            trouble: inner.trouble.clone(),
             credentials_refused: inner.credentials_refused,
             recent_attempts,
             recent_failures,
@@ -181,8 +208,8 @@ fn counts_of(settlement: &Settlement) -> Counts {
         Settlement::Done(Done::Delivered) => Counts { delivered: 1, ..done },
         Settlement::Done(Done::Filtered) => Counts { filtered: 1, ..done },
         Settlement::Done(Done::Deduplicated) => Counts { deduplicated: 1, ..done },
-        Settlement::Park(Park { held: Some(_), .. }) => Counts { held: 1, ..none },
-        Settlement::Park(Park { held: None, .. }) => Counts { retried: 1, ..none },
+        Settlement::Return(_) => Counts { held: 1, ..none },
+        Settlement::Park(_) => Counts { retried: 1, ..none },
         Settlement::DeadLetter(DeadLetter { reason: DeadLetterReason::Rejected, .. }) => {
             Counts { rejected: 1, dead_lettered: 1, ..done }
         }

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ropeway_crds::delivery::{BackoffPolicy, DeliveryPolicy};
+use ropeway_crds::{
+    account::Cause,
+    delivery::{BackoffPolicy, DeliveryPolicy},
+};
 
 use crate::{
     decode::History,
-    provider::{Failure, HoldCause, Outcome},
+    provider::{Failure, Outcome},
 };
-
-/// How long an event waits for a destination that can take nothing at all. Short enough that a rotated credential is in
-/// use within 30 seconds, long enough that a destination with wrong credentials is not stormed.
-const HOLD: Duration = Duration::from_secs(15);
 
 /// How the life of a message ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +22,8 @@ pub enum Settlement {
     Park(Park),
     /// It goes to the dead letters.
     DeadLetter(DeadLetter),
+    /// It goes back where it came from, as if it had never been taken: nothing is spent.
+    Return(Return),
 }
 
 /// Why nothing more is to be done.
@@ -43,8 +44,6 @@ pub struct Park {
     pub due: Timestamp,
     /// What the delivery then has behind it.
     pub history: History,
-    /// Whether the destination as a whole is held, so that no attempt is spent.
-    pub held: Option<HoldCause>,
     /// What happened.
     pub failure: Failure,
 }
@@ -58,19 +57,32 @@ pub struct DeadLetter {
     pub failure: Failure,
 }
 
+/// An event that goes back, because its destination as a whole can take nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// Why; None where it was a probe that failed.
+    pub cause: Option<Cause>,
+    /// What happened.
+    pub failure: Failure,
+}
+
 /// Why an event is given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeadLetterReason {
     /// The destination refused it for good; retrying would not help.
     Rejected,
     /// It could not be delivered within its budget.
     Exhausted,
+    /// The destination answered, but never about this record.
+    Unaccounted,
     /// An expression failed on it.
     MappingFailed,
     /// An expression broke a limit on it.
     MappingLimit,
     /// It is no event: not JSON, no object, or too large.
     Undecodable,
+    /// It kills the process that works on it.
+    Poison,
 }
 
 impl DeadLetterReason {
@@ -79,53 +91,100 @@ impl DeadLetterReason {
         match self {
             Self::Rejected => "Rejected",
             Self::Exhausted => "Exhausted",
+            Self::Unaccounted => "Unaccounted",
             Self::MappingFailed => "MappingFailed",
             Self::MappingLimit => "MappingLimit",
             Self::Undecodable => "Undecodable",
+            Self::Poison => "Poison",
         }
     }
 }
 
+/// One attempt at one event.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// What the delivery has behind it.
+    pub history: &'a History,
+    /// How long it had waited, since it came due, until it was sent: for a closed circuit, for a slot, for a worker. That is
+    /// not the event's fault.
+    pub waited: Duration,
+    /// Whether it tried whether the destination answers again. Then a failure spends nothing.
+    pub probe: bool,
+}
+
 /// What follows from an outcome. `jitter` is at least 0 and below 1.
-pub fn decide(outcome: Outcome, history: &History, policy: &DeliveryPolicy, now: Timestamp, jitter: f64) -> Settlement {
+pub fn decide(
+    outcome: Outcome,
+    attempt: Attempt<'_>,
+    policy: &DeliveryPolicy,
+    now: Timestamp,
+    jitter: f64,
+) -> Settlement {
     match outcome {
         Outcome::Delivered => Settlement::Done(Done::Delivered),
         Outcome::Rejected(failure) => {
             Settlement::DeadLetter(DeadLetter { reason: DeadLetterReason::Rejected, failure })
         }
-        Outcome::Hold { cause, failure } => {
-            let history = History { held: history.held + HOLD, holds: history.holds + 1, ..history.clone() };
-            Settlement::Park(Park { due: later(now, HOLD), history, held: Some(cause), failure })
+        Outcome::Hold { cause, failure } => Settlement::Return(Return { cause: Some(cause), failure }),
+        Outcome::Retry { failure, .. } if attempt.probe => Settlement::Return(Return { cause: None, failure }),
+        Outcome::Retry { after, limited, failure } => {
+            let kind = if limited { Kind::Limited } else { Kind::Failed };
+            retry(after, kind, failure, attempt, policy, now, jitter)
         }
-        Outcome::Retry { after, failure } => retry(after, failure, history, policy, now, jitter),
+        Outcome::Unaccounted(failure) => retry(None, Kind::Unaccounted, failure, attempt, policy, now, jitter),
     }
+}
+
+/// What kind of failure a retry follows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Failed,
+    /// Asked too often: the destination did not look at it, so no attempt is spent; time is.
+    Limited,
+    Unaccounted,
 }
 
 fn retry(
     after: Option<Duration>,
+    kind: Kind,
     failure: Failure,
-    history: &History,
+    attempt: Attempt<'_>,
     policy: &DeliveryPolicy,
     now: Timestamp,
     jitter: f64,
 ) -> Settlement {
+    let history = attempt.history;
     let first_failure = history.first_failure.unwrap_or(now);
-    let elapsed = Duration::try_from(now.duration_since(first_failure)).unwrap_or(Duration::ZERO);
-    // Time in which the destination as a whole was held is not the event's fault.
-    let elapsed = elapsed.saturating_sub(history.held);
-    let spent = history.attempt >= policy.max_attempts || elapsed >= policy.max_elapsed.std();
-    if spent {
+    let held =
+        history.held.saturating_add(if history.first_failure.is_some() { attempt.waited } else { Duration::ZERO });
+    let elapsed = Duration::try_from(now.duration_since(first_failure)).unwrap_or(Duration::ZERO).saturating_sub(held);
+    let last = kind != Kind::Limited && history.attempt >= policy.max_attempts;
+    if last || elapsed >= policy.max_elapsed.std() {
         let message = format!("given up after {} attempts: {}", history.attempt, failure.message);
-        let failure = Failure { message, ..failure };
-        return Settlement::DeadLetter(DeadLetter { reason: DeadLetterReason::Exhausted, failure });
+        let reason = match kind {
+            Kind::Unaccounted => DeadLetterReason::Unaccounted,
+            Kind::Failed | Kind::Limited => DeadLetterReason::Exhausted,
+        };
+        return Settlement::DeadLetter(DeadLetter { reason, failure: Failure { message, ..failure } });
     }
     let delay = match after {
-        Some(asked) => asked.min(policy.retry_after_max.std()),
+        // Asked for a moment that has passed: now, but not in a tight loop.
+        Some(asked) => asked.min(policy.retry_after_max.std()).max(LEAST_DELAY),
         None => backoff(policy, history.attempt, jitter),
     };
-    let history = History { attempt: history.attempt + 1, first_failure: Some(first_failure), ..history.clone() };
-    Settlement::Park(Park { due: later(now, delay), history, held: None, failure })
+    let history = History {
+        delivery: history.delivery.clone(),
+        attempt: history.attempt + u32::from(kind != Kind::Limited),
+        resend: history.resend,
+        first_failure: Some(first_failure),
+        held,
+        parks: history.parks.saturating_add(1),
+    };
+    Settlement::Park(Park { due: later(now, delay), history, failure })
 }
+
+/// The shortest delay: a vendor's `Retry-After: 0` must not become a tight loop.
+const LEAST_DELAY: Duration = Duration::from_millis(100);
 
 /// The delay after the attempt with this number, from 1.
 fn backoff(policy: &DeliveryPolicy, attempt: u32, jitter: f64) -> Duration {

@@ -34,10 +34,10 @@ pub struct History {
     pub resend: u32,
     /// When the first attempt failed.
     pub first_failure: Option<Timestamp>,
-    /// How long it waited for its destination as a whole.
+    /// How long it waited after it had come due: for its destination as a whole, for a slot, for a worker.
     pub held: Duration,
-    /// How often it was parked for that.
-    pub holds: u32,
+    /// How often it was parked in all.
+    pub parks: u32,
 }
 
 /// A message that holds no event.
@@ -76,7 +76,7 @@ pub fn history(headers: Option<&HeaderMap>, position: &Position, stream_created:
         resend: small(headers::RESEND, 0),
         first_failure: text(headers::FIRST_FAILURE).and_then(|value| value.parse().ok()),
         held: Duration::from_millis(number(headers::HELD_MS).unwrap_or(0)),
-        holds: small(headers::HOLDS, 0),
+        parks: small(headers::PARKS, 0),
     }
 }
 

@@ -1,26 +1,35 @@
-//! Stage deliver: a [`Record`] comes in, an [`Outcome`] goes out. The one place where a record leaves us.
+//! Stage deliver: records come in, an [`Outcome`] for each goes out. The one place where a record leaves us.
 //!
 //! A failed delivery is a value; there is no error to hand on.
 
 pub mod address;
 pub mod credentials;
 pub mod http;
+pub mod search;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use async_nats::HeaderMap as NatsHeaders;
 use jiff::Timestamp;
-use ropeway_crds::{delivery::OutcomeKind, worker_config::LaneConfig};
+use ropeway_crds::{
+    account::Cause, delivery::OutcomeKind, headers as h, provider::Provider, secret_ref::SecretKeyRef,
+    worker_config::LaneConfig,
+};
 use ropeway_mapping::{Context, Data, EventAttributes, Input, IntegrationName, Limits, Program, run_outcome};
 use secrecy::ExposeSecret;
 
 use crate::{
+    account::{Account, Permit, breaker::Sign},
     deliver::{
         address::AddressPolicy,
         http::{HttpDoor, SendFailure},
+        search::{Reply, Search},
     },
     fault::{self, Step},
+    io::jetstream::Broker,
+    lane::Trial,
     map::Record,
-    provider::{self, Failure, HoldCause, Outcome, Request, Response},
+    provider::{self, Failure, Outcome, Request, Response, Verdict, hint::Hint},
     secret::{SecretError, Secrets},
 };
 
@@ -31,75 +40,208 @@ pub struct Deliverer {
     outcomes: Vec<Program>,
     secrets: Secrets,
     door: HttpDoor,
+    broker: Broker,
+}
+
+/// A record on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Parcel<'a> {
+    /// The record.
+    pub record: &'a Record,
+    /// The delivery that it belongs to.
+    pub delivery: &'a str,
+}
+
+/// How and why records are sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Whether none of them is sent for the first time.
+    pub retry: bool,
+    /// Whether it is a trial.
+    pub trial: Trial,
+}
+
+/// What became of records that were sent.
+#[derive(Debug)]
+pub struct Exchange {
+    /// One for each record, in order.
+    pub outcomes: Vec<Outcome>,
+    /// What the last answer showed about the destination as a whole.
+    pub sign: Sign,
+    /// How many records should go into one request at most, if these were too many.
+    pub too_large: Option<usize>,
 }
 
 impl Deliverer {
     /// A deliverer for one lane. `outcomes` are the compiled programs of its outcome rules.
-    pub fn new(config: LaneConfig, outcomes: Vec<Program>, secrets: Secrets, addresses: Arc<AddressPolicy>) -> Self {
+    pub fn new(
+        config: LaneConfig,
+        outcomes: Vec<Program>,
+        secrets: Secrets,
+        addresses: Arc<AddressPolicy>,
+        broker: Broker,
+    ) -> Self {
         let door = HttpDoor::new(config.tls.clone(), secrets.clone(), addresses);
-        Self { config, outcomes, secrets, door }
+        Self { config, outcomes, secrets, door, broker }
     }
 
     /// The first Secret key that is missing or unusable, if any.
     pub fn missing_secret(&self) -> Option<SecretError> {
         let LaneConfig { provider, auth, tls, .. } = &self.config;
-        let provider_keys = provider.http.iter().flat_map(|http| http.secret_keys()).cloned();
         let auth_keys = auth.iter().flat_map(|auth| auth.secret_keys()).cloned();
         let tls_keys = tls.iter().flat_map(|tls| tls.secret_keys());
-        provider_keys.chain(auth_keys).chain(tls_keys).find_map(|key| self.secrets.bytes(&key).err())
+        provider
+            .secret_keys()
+            .into_iter()
+            .chain(auth_keys)
+            .chain(tls_keys)
+            .find_map(|key| self.secrets.bytes(&key).err())
     }
 
-    /// Sends one record and says what became of it.
-    pub async fn deliver(&self, record: &Record) -> Outcome {
-        let request = match self.request(record) {
-            Ok(request) => request,
-            Err(outcome) => return outcome,
-        };
+    /// Sends records in one request, and says what became of each. Where they are refused together, more requests follow,
+    /// each with a permit of its own.
+    pub async fn deliver(
+        &self,
+        account: &Arc<Account>,
+        parcels: &[Parcel<'_>],
+        manner: Manner,
+        permit: Permit,
+    ) -> Exchange {
+        let mut permit = Some(permit);
+        let mut search = Search::new(parcels.len());
+        let mut exchange = Exchange { outcomes: Vec::new(), sign: Sign::Answered, too_large: None };
+        while let Some(sending) = search.send_next() {
+            let portion: Vec<Parcel<'_>> = sending.iter().map(|index| parcels[*index]).collect();
+            let permit = match permit.take() {
+                Some(permit) => permit,
+                None => account.pace().permit(account).await,
+            };
+            let (outcome, sign) = self.send(account, &portion, manner).await;
+            drop(permit);
+            exchange.sign = sign;
+            let reply = match outcome {
+                Outcome::Rejected(failure) if failure.code == Some(413) => {
+                    if portion.len() > 1 {
+                        exchange.too_large = Some(portion.len() / 2);
+                    }
+                    Reply::TooLarge(failure)
+                }
+                Outcome::Rejected(failure) => Reply::Refused(failure),
+                outcome => Reply::Each(vec![outcome; portion.len()]),
+            };
+            search.answered(reply);
+        }
+        exchange.outcomes = search.finish();
+        exchange
+    }
+
+    /// One request: its outcome, and what it showed about the destination.
+    async fn send(&self, account: &Arc<Account>, parcels: &[Parcel<'_>], manner: Manner) -> (Outcome, Sign) {
         fault::reached(Step::Sending);
-        let answer = self.door.send(request, self.config.delivery.timeout.std()).await;
+        let verdict = self.exchange(parcels).await;
         fault::reached(Step::Answered);
+        let Verdict { outcome, hint, by_rule } = verdict;
+        let delivery = parcels.first().map_or("", |parcel| parcel.delivery);
+        let sign = sign(&outcome, by_rule, delivery);
+        if account.pace().honors_headers() {
+            let limited = sign == Sign::Limited;
+            let most = self.config.delivery.retry_after_max.std();
+            account.pace().slow_down(hint.pause(limited).map(|pause| pause.min(most)), limited).await;
+        }
+        // A trial's result is told by whoever makes it.
+        let tripped = manner.trial != Trial::Circuit && account.note(&sign, manner.retry).await;
+        match (outcome, &sign) {
+            // The one that shows that all are forbidden is not to suffer for it.
+            (Outcome::Rejected(failure), Sign::Forbidden { .. }) if tripped => {
+                (Outcome::Hold { cause: Cause::Gone, failure }, sign)
+            }
+            (outcome, _) => (outcome, sign),
+        }
+    }
+
+    async fn exchange(&self, parcels: &[Parcel<'_>]) -> Verdict {
+        let records: Vec<&Record> = parcels.iter().map(|parcel| parcel.record).collect();
+        if let (Some(nats), [record]) = (&self.config.provider.nats, records.as_slice()) {
+            return self.publish(&nats.subject, record).await;
+        }
+        let request = match self.request(&records) {
+            Ok(request) => request,
+            Err(outcome) => return Verdict::plain(outcome),
+        };
+        let answer = self.door.send(request, self.config.delivery.timeout.std()).await;
         let now = Timestamp::now();
         match answer {
             Ok(response) => self.judge(&response, now),
-            Err(SendFailure::Address(refused)) => Outcome::Hold {
-                cause: HoldCause::Address,
-                failure: Failure { code: None, message: refused.to_string() },
-            },
+            Err(SendFailure::Address(refused)) => {
+                Verdict::plain(Outcome::Hold { cause: Cause::Address, failure: Failure::silent(refused.to_string()) })
+            }
             Err(SendFailure::Configuration(message)) => {
-                Outcome::Hold { cause: HoldCause::Credentials, failure: Failure { code: None, message } }
+                Verdict::plain(Outcome::Hold { cause: Cause::Credentials, failure: Failure::silent(message) })
             }
             Err(SendFailure::Transport(message)) => {
-                Outcome::Retry { after: None, failure: Failure { code: None, message } }
+                Verdict::plain(Outcome::Retry { after: None, limited: false, failure: Failure::silent(message) })
             }
         }
     }
 
-    fn request(&self, record: &Record) -> Result<Request, Outcome> {
-        let Some(provider) = &self.config.provider.http else {
-            return Err(unusable("the Destination names no provider".into()));
-        };
-        let mut values = Vec::new();
-        for header in provider.headers.iter().flatten() {
-            values.push(match (&header.value, &header.value_from) {
-                (_, Some(source)) => {
-                    self.secrets.text(&source.secret_key_ref).map_err(missing)?.expose_secret().to_owned()
-                }
-                (value, None) => value.clone().unwrap_or_default(),
-            });
+    /// The provider `nats`: a record is delivered when a stream has taken it in.
+    async fn publish(&self, subject: &str, record: &Record) -> Verdict {
+        let mut headers = NatsHeaders::new();
+        headers.insert(h::MESSAGE_ID, record.key.as_str());
+        headers.insert(h::CONTENT_TYPE, "application/json");
+        for (name, value) in provider::http::attributes(record) {
+            headers.insert(format!("{}{name}", h::CLOUD_EVENT_PREFIX), crate::cloud_event::encode_header(value));
         }
-        let mut request =
-            provider::http::request(provider, &values, record).map_err(|error| unusable(error.to_string()))?;
+        let publishing = self.broker.publish_record(subject, headers, record.body.clone());
+        let deadline: Duration = self.config.delivery.timeout.std();
+        let message = match tokio::time::timeout(deadline, publishing).await {
+            Ok(Ok(())) => return Verdict::plain(Outcome::Delivered),
+            Ok(Err(error)) => format!("no stream took the record in: {}", error.source),
+            Err(_) => format!("no stream confirmed the record within {}ms", deadline.as_millis()),
+        };
+        Verdict::plain(Outcome::Retry { after: None, limited: false, failure: Failure::silent(message) })
+    }
+
+    fn request(&self, records: &[&Record]) -> Result<Request, Outcome> {
+        let Provider { http, webhook, nats: _ } = &self.config.provider;
+        let made = match (http, webhook, records) {
+            (Some(http), _, _) => {
+                let mut values = Vec::new();
+                for header in http.headers.iter().flatten() {
+                    values.push(match (&header.value, &header.value_from) {
+                        (_, Some(source)) => self.text(&source.secret_key_ref)?,
+                        (value, None) => value.clone().unwrap_or_default(),
+                    });
+                }
+                provider::http::request(http, &values, self.config.idempotency_header.as_deref(), records)
+            }
+            (_, Some(webhook), [record]) => {
+                let keys = webhook.signing.keys.iter().map(|key| self.text(key.key()));
+                let keys = keys.collect::<Result<Vec<_>, _>>()?;
+                provider::webhook::request(webhook, &keys, record, Timestamp::now())
+            }
+            _ => return Err(unusable("the Destination names no provider".into())),
+        };
+        let mut request = made.map_err(|error| unusable(error.to_string()))?;
         if let Some(auth) = &self.config.auth {
             credentials::apply(auth, &self.secrets, &mut request)?;
         }
         Ok(request)
     }
 
-    /// The user's rules first, then the default table.
-    fn judge(&self, response: &Response, now: Timestamp) -> Outcome {
-        let fallback = provider::default_outcome(response, now);
+    fn text(&self, key: &SecretKeyRef) -> Result<String, Outcome> {
+        self.secrets.text(key).map(|text| text.expose_secret().to_owned()).map_err(missing)
+    }
+
+    /// The user's rules first, then the provider's table, then the default.
+    fn judge(&self, response: &Response, now: Timestamp) -> Verdict {
+        let table = if self.config.provider.webhook.is_some() {
+            provider::webhook::verdict(response, now)
+        } else {
+            provider::default_verdict(response, now)
+        };
         if self.outcomes.is_empty() {
-            return fallback;
+            return table;
         }
         let headers: Vec<(&str, &str)> =
             response.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
@@ -110,28 +252,43 @@ impl Deliverer {
         for (index, (program, rule)) in rules.enumerate() {
             // A rule that fails on this answer does not match; the next one, or the table, decides.
             if run_outcome(program, Input { data: &data, context: &context }, &limits).unwrap_or(false) {
-                let code = response.status.as_u16();
-                let message = format!("the destination answered {code}, and outcome rule {} applies", index + 1);
-                let failure = Failure { code: Some(code), message };
-                return match rule.then {
-                    OutcomeKind::Deliver => Outcome::Delivered,
-                    OutcomeKind::Retry => {
-                        Outcome::Retry { after: provider::retry_after(&response.headers, now), failure }
-                    }
-                    OutcomeKind::Reject => Outcome::Rejected(failure),
-                    OutcomeKind::Hold => Outcome::Hold { cause: HoldCause::Rule, failure },
-                };
+                return by_rule(index, rule.then, response.status.as_u16(), table.hint);
             }
         }
-        fallback
+        table
+    }
+}
+
+fn by_rule(index: usize, then: OutcomeKind, code: u16, hint: Hint) -> Verdict {
+    let message = format!("the destination answered {code}, and outcome rule {} applies", index + 1);
+    let failure = Failure { code: Some(code), message };
+    let outcome = match then {
+        OutcomeKind::Deliver => Outcome::Delivered,
+        OutcomeKind::Retry => Outcome::Retry { after: hint.pause(true), limited: code == 429, failure },
+        OutcomeKind::Reject => Outcome::Rejected(failure),
+        OutcomeKind::Hold => Outcome::Hold { cause: Cause::Rule, failure },
+    };
+    Verdict { outcome, hint, by_rule: true }
+}
+
+/// What an outcome shows about the destination as a whole.
+fn sign(outcome: &Outcome, by_rule: bool, delivery: &str) -> Sign {
+    match outcome {
+        Outcome::Rejected(Failure { code: Some(code @ (403 | 410)), .. }) if !by_rule => {
+            Sign::Forbidden { code: *code, delivery: delivery.to_owned() }
+        }
+        Outcome::Delivered | Outcome::Rejected(_) | Outcome::Unaccounted(_) => Sign::Answered,
+        Outcome::Retry { limited: true, .. } => Sign::Limited,
+        Outcome::Retry { failure, .. } => Sign::Failed(failure.message.clone()),
+        Outcome::Hold { cause, failure } => Sign::Blocked(*cause, failure.message.clone()),
     }
 }
 
 fn missing(error: SecretError) -> Outcome {
-    Outcome::Hold { cause: HoldCause::Credentials, failure: Failure { code: None, message: error.to_string() } }
+    Outcome::Hold { cause: Cause::Credentials, failure: Failure::silent(error.to_string()) }
 }
 
 /// The configuration can't be used at all. Nothing is wrong with the event, so it waits.
 fn unusable(message: String) -> Outcome {
-    Outcome::Hold { cause: HoldCause::Rule, failure: Failure { code: None, message } }
+    Outcome::Hold { cause: Cause::Configuration, failure: Failure::silent(message) }
 }

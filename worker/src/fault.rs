@@ -51,3 +51,16 @@ pub fn reached(step: Step) {
         }
     }
 }
+
+/// Kills the process if the event is one that does so in a test.
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub fn poisoned(_: &crate::decode::Event) {}
+
+/// Kills the process if `ROPEWAY_POISON` is in the environment and is the event's id.
+#[cfg(feature = "fault-injection")]
+pub fn poisoned(event: &crate::decode::Event) {
+    if std::env::var("ROPEWAY_POISON").is_ok_and(|poison| poison == event.attributes.id) {
+        std::process::abort();
+    }
+}

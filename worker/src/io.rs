@@ -1,4 +1,5 @@
 //! The doors of the worker to NATS. Nothing else in the worker holds a client.
 
+pub mod account;
 pub mod jetstream;
 pub mod publish;

@@ -1,46 +1,62 @@
-//! One lane: the straight line from a message to its settlement, and the loop that keeps it going.
+//! One lane: the straight line from a message to its settlement, and when it runs.
 //!
 //! ```text
-//! pull ─▶ decode ─▶ map ─▶ deliver ─▶ decide ─▶ settle ─▶ count
+//! pull ─▶ decode ─▶ map ─▶ batch ─▶ deliver ─▶ decide ─▶ settle ─▶ count
 //! ```
+//!
+//! A lane runs while it is wished to, while its Destination's circuit is closed, and while it is not held itself. Otherwise
+//! it waits, and now and then takes a single event to try whether things are better.
 
-use std::{sync::Arc, time::Duration};
+mod flow;
+mod probe;
+mod relief;
+mod work;
 
-use async_nats::HeaderMap;
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+pub use work::Trial;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    time::Duration,
+};
+
 use jiff::Timestamp;
 use ropeway_crds::{
-    headers as h,
     integration::State,
     mapping::Dedup,
-    names::{LaneId, ShortUid},
+    names::{LaneId, ShortUid, hold_key},
     report::Problem,
-    worker_config::{EventDefaults, LaneConfig},
+    worker_config::{EventDefaults, HoldPolicy, LaneConfig},
 };
-use ropeway_mapping::RunError;
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cloud_event::encode_header,
+    account::{
+        Account, Circuit,
+        shared::{Hold, learn_hold},
+    },
     count::Tally,
-    decide::{DeadLetter, DeadLetterReason, Done, Settlement, decide},
-    decode::{self, Event, History},
     deliver::Deliverer,
-    fault::{self, Step},
+    guard::Guard,
     io::{
-        jetstream::{Broker, BrokerError, LaneStreams, PULL},
-        publish::{Claim, Envelope, Owner},
+        jetstream::{Broker, LaneStreams},
+        publish::Owner,
     },
     map::LaneMapping,
-    message::{Message, Origin},
-    provider::Failure,
     recent::Recent,
-    settle::settle,
 };
 
 /// How long to wait before a lane that could not be opened is tried again.
 const REOPEN: Duration = Duration::from_secs(1);
+
+/// How often a lane that waits looks whether its events stream needs relief.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The most messages that a lane has in hand in one worker.
+const MOST_IN_HAND: usize = 1_000;
 
 /// One lane with all it needs.
 #[derive(Debug)]
@@ -55,16 +71,30 @@ pub struct Lane {
     pub events_stream: String,
     /// Its configuration.
     pub config: LaneConfig,
+    /// The fingerprint of the worker's configuration: a lane that is held goes on under another one.
+    pub fingerprint: String,
     /// Attributes of events that carry none.
     pub defaults: EventDefaults,
     /// De-duplication.
     pub dedup: Option<Dedup>,
     /// How long a dead letter is kept.
     pub retention: Duration,
+    /// When it is held instead of filling the dead letters.
+    pub hold_policy: HoldPolicy,
+    /// Whether its events stream is Ropeway's own, and may fill up.
+    pub own_stream: bool,
     /// Its compiled programs.
     pub mapping: LaneMapping,
     /// Its way out.
     pub deliverer: Deliverer,
+    /// Its Destination, as all lanes know it.
+    pub account: Arc<Account>,
+    /// Whether it is held.
+    pub hold: Arc<Hold>,
+    /// How many records its Destination takes in one request, as far as it has said so by 413.
+    pub bound: AtomicUsize,
+    /// How its recent events ended.
+    pub guard: Mutex<Guard>,
     /// What it counts.
     pub tally: Arc<Tally>,
     /// What it has lately finished.
@@ -73,184 +103,161 @@ pub struct Lane {
     pub broker: Broker,
 }
 
+/// Why a lane waits, and for how long at most until a single event may be tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// Its Destination's circuit is not closed.
+    Circuit(Option<Duration>),
+    /// It is held itself.
+    Held(Duration),
+}
+
 impl Lane {
     /// Works until `stop` is cancelled, whenever the wished state is `Running`. What is in hand is finished first.
     pub async fn run(self: Arc<Self>, mut state: watch::Receiver<Option<State>>, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let wished = *state.borrow_and_update();
-            if wished == Some(State::Running) {
-                match self.open().await {
-                    Ok(streams) => {
-                        self.tally.bound();
-                        self.tally.take_effect(wished);
-                        self.pump(streams, &mut state, &stop).await;
-                        continue;
-                    }
-                    Err(problem) => self.tally.unbound(problem),
+            let pause = match wished {
+                Some(State::Running) => match self.blocked() {
+                    None => self.serve(wished, &mut state, &stop).await,
+                    Some(blocked) => self.wait(wished, blocked, &mut state, &stop).await,
+                },
+                _ => {
+                    // Nothing is in hand here, so a pause has taken effect; the lane is still looked after.
+                    self.tally.take_effect(wished);
+                    self.look().await;
+                    REOPEN
                 }
-            } else {
-                // Nothing is in hand here, so a pause has taken effect; the lane is still looked after.
-                self.tally.take_effect(wished);
-                match self.broker.find_lane(&self.events_stream, &self.id).await {
-                    Ok(()) => self.tally.bound(),
-                    Err(problem) => self.tally.unbound(problem),
-                }
+            };
+            if pause.is_zero() {
+                continue;
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = sleep(REOPEN) => {}
+                () = sleep(pause) => {}
                 changed = state.changed() => if changed.is_err() { return },
             }
         }
     }
 
-    async fn open(&self) -> Result<LaneStreams, Problem> {
+    /// Why it may not work as usual.
+    pub(crate) fn blocked(&self) -> Option<Blocked> {
+        let now = Timestamp::now();
+        if let Circuit::Open(wait) = self.account.circuit(now) {
+            return Some(Blocked::Circuit(wait));
+        }
+        let known = self.hold.borrow();
+        let hold = known.value.as_ref().filter(|hold| hold.config == self.fingerprint)?;
+        Some(Blocked::Held(Duration::try_from(hold.next_probe.duration_since(now)).unwrap_or(Duration::ZERO)))
+    }
+
+    /// Works as usual until something changes. Answers how long to wait before the next look.
+    async fn serve(
+        &self,
+        wished: Option<State>,
+        state: &mut watch::Receiver<Option<State>>,
+        stop: &CancellationToken,
+    ) -> Duration {
+        let capacity = self.capacity();
+        match self.open(capacity).await {
+            Ok(streams) => {
+                self.tally.bound();
+                self.tally.take_effect(wished);
+                self.flow(streams, capacity, state, stop).await;
+                Duration::ZERO
+            }
+            Err(problem) => {
+                self.tally.unbound(problem);
+                REOPEN
+            }
+        }
+    }
+
+    /// Waits while it is blocked, and tries a single event when that is due.
+    async fn wait(
+        &self,
+        wished: Option<State>,
+        blocked: Blocked,
+        state: &mut watch::Receiver<Option<State>>,
+        stop: &CancellationToken,
+    ) -> Duration {
+        self.tally.take_effect(wished);
+        self.look().await;
+        let due = match &blocked {
+            Blocked::Circuit(None) => None,
+            Blocked::Circuit(Some(wait)) | Blocked::Held(wait) => Some(Instant::now() + *wait),
+        };
+        let (mut circuit, mut hold) = (self.account.circuit_changes(), self.hold.subscribe());
+        loop {
+            if due.is_some_and(|due| due <= Instant::now()) {
+                self.probe(&blocked, state, stop).await;
+                return Duration::ZERO;
+            }
+            let nap = due.map_or(LOOK, |due| (due - Instant::now()).min(LOOK));
+            tokio::select! {
+                () = stop.cancelled() => return Duration::ZERO,
+                changed = state.changed() => return if changed.is_err() { REOPEN } else { Duration::ZERO },
+                _ = circuit.changed() => return Duration::ZERO,
+                _ = hold.changed() => return Duration::ZERO,
+                () = sleep(nap) => self.relieve().await,
+            }
+        }
+    }
+
+    /// Whether its consumers are there.
+    async fn look(&self) {
+        match self.broker.find_lane(&self.events_stream, &self.id).await {
+            Ok(()) => self.tally.bound(),
+            Err(problem) => self.tally.unbound(problem),
+        }
+    }
+
+    /// How many messages it may have in hand.
+    fn capacity(&self) -> usize {
+        let portion = usize::try_from(self.config.batch.max_items).unwrap_or(1);
+        self.account.pace().worth_preparing().saturating_mul(portion).clamp(1, MOST_IN_HAND)
+    }
+
+    async fn open(&self, most: usize) -> Result<LaneStreams, Problem> {
         if let Some(missing) = self.deliverer.missing_secret() {
             return Err(Problem { reason: "SecretMissing".into(), message: missing.to_string() });
         }
-        self.broker.open_lane(&self.events_stream, &self.id).await
+        self.broker.open_lane(&self.events_stream, &self.id, most).await
     }
 
-    /// Takes messages while the state is `Running`, at most [`PULL`] at a time, and finishes what is in hand.
-    async fn pump(
-        &self,
-        mut streams: LaneStreams,
-        state: &mut watch::Receiver<Option<State>>,
-        stop: &CancellationToken,
-    ) {
-        let created = streams.created;
-        let mut in_hand = FuturesUnordered::new();
-        loop {
-            let room = in_hand.len() < PULL;
-            let (next, origin) = tokio::select! {
-                () = stop.cancelled() => break,
-                changed = state.changed() => match changed {
-                    Ok(()) if *state.borrow() == Some(State::Running) => continue,
-                    _ => break,
-                },
-                Some(()) = in_hand.next(), if !in_hand.is_empty() => continue,
-                next = streams.events.next(), if room => (next, Origin::Events),
-                next = streams.retries.next(), if room => (next, Origin::Retries),
-            };
-            match next {
-                Some(Ok(message)) => {
-                    if let Some(message) = Message::take(message, origin) {
-                        in_hand.push(self.handle(message, created));
-                    }
-                }
-                Some(Err(error)) => {
-                    tracing::warn!(lane = %self.id, %error, "reading a consumer failed; it is opened again");
-                    break;
-                }
-                None => break,
-            }
-        }
-        give_back_buffered(&mut streams).await;
-        while in_hand.next().await.is_some() {}
-    }
-
-    /// The line from a message to its settlement. A message that can't be settled comes again.
-    async fn handle(&self, message: Message, created: Timestamp) {
-        let history = decode::history(message.headers(), &message.position, created);
-        if self.recent.knows(&history) {
-            // A broker that crashed had forgotten our acknowledgement.
-            if let Err(error) = message.acknowledge().await {
-                tracing::warn!(lane = %self.id, %error, "a finished event could not be acknowledged; it comes again");
-            }
-            return;
-        }
-        let mut headers = message.headers().cloned().unwrap_or_default();
-        let decoded = decode::event(message.headers(), &message.body(), &history.delivery, &self.defaults);
-        let settlement = match decoded {
-            Err(error) => give_up(DeadLetterReason::Undecodable, error.to_string()),
-            Ok(event) => {
-                keep_attributes(&mut headers, &event);
-                match self.outcome(&message, &event, &history).await {
-                    Ok(settlement) => settlement,
-                    Err(error) => {
-                        tracing::warn!(lane = %self.id, error = %error, cause = %error.source, "an event could not be worked on; it comes again");
-                        return;
-                    }
-                }
-            }
-        };
-        let now = Timestamp::now();
-        let owner = self.owner();
-        let envelope = Envelope { owner, headers: &headers, body: message.body(), history: &history };
-        match settle(&self.broker, envelope, message, &settlement, self.retention, now).await {
-            Ok(()) => {
-                if matches!(settlement, Settlement::Done(_)) {
-                    self.recent.remember(&history);
-                }
-                self.tally.settled(&settlement, now);
-            }
-            Err(error) => tracing::warn!(lane = %self.id, %error, "an event could not be settled; it comes again"),
-        }
-    }
-
-    /// What is to become of an event: de-duplicated, mapped, delivered, decided.
-    async fn outcome(&self, message: &Message, event: &Event, history: &History) -> Result<Settlement, BrokerError> {
-        if message.origin == Origin::Events && self.is_repeat(event, history).await? {
-            return Ok(Settlement::Done(Done::Deduplicated));
-        }
-        let record = match self.mapping.record(event) {
-            Ok(Some(record)) => record,
-            Ok(None) => return Ok(Settlement::Done(Done::Filtered)),
-            Err(error) => {
-                let reason = match error.limit() {
-                    Some(_) => DeadLetterReason::MappingLimit,
-                    None => DeadLetterReason::MappingFailed,
-                };
-                return Ok(give_up(reason, error.to_string()));
-            }
-        };
-        fault::reached(Step::Mapped);
-        let outcome = self.deliverer.deliver(&record).await;
-        Ok(decide(outcome, history, &self.config.delivery, Timestamp::now(), rand::random::<f64>()))
-    }
-
-    /// Whether another event has claimed this one's key. A key that can't be computed is no repeat: nothing is lost by
-    /// delivering, and the mapping has its own say.
-    async fn is_repeat(&self, event: &Event, history: &History) -> Result<bool, BrokerError> {
-        let Some(dedup) = &self.dedup else { return Ok(false) };
-        let key = match self.mapping.dedup_key(event) {
-            Ok(Some(key)) => key,
-            Ok(None) => return Ok(false),
-            Err(RunError::Failed { .. } | RunError::Limit(_) | RunError::Panicked) => return Ok(false),
-        };
-        let claim = self.broker.claim(self.owner(), &key, &history.delivery, dedup.window.std()).await?;
-        Ok(claim == Claim::Taken)
-    }
-
-    fn owner(&self) -> Owner<'_> {
+    pub(crate) fn owner(&self) -> Owner<'_> {
         Owner { uid: &self.uid, integration: &self.integration, destination: &self.config.destination, lane: &self.id }
     }
-}
 
-/// An event that no attempt could help.
-fn give_up(reason: DeadLetterReason, message: String) -> Settlement {
-    Settlement::DeadLetter(DeadLetter { reason, failure: Failure { code: None, message } })
-}
-
-/// Writes an event's id, source and type into its headers, so that they are the same when it comes again.
-fn keep_attributes(headers: &mut HeaderMap, event: &Event) {
-    for (name, value) in
-        [("id", &event.attributes.id), ("source", &event.attributes.source), ("type", &event.attributes.r#type)]
-    {
-        let name = format!("{}{name}", h::CLOUD_EVENT_PREFIX);
-        if headers.get(name.as_str()).is_none() {
-            headers.insert(name, encode_header(value));
-        }
+    pub(crate) fn guard(&self) -> std::sync::MutexGuard<'_, Guard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Hands back what was fetched but not begun, so that nobody waits for its acknowledgement to fall due.
-async fn give_back_buffered(streams: &mut LaneStreams) {
-    for (stream, origin) in [(&mut streams.events, Origin::Events), (&mut streams.retries, Origin::Retries)] {
-        while let Some(Some(Ok(message))) = stream.next().now_or_never() {
-            if let Some(message) = Message::take(message, origin) {
-                message.give_back().await;
+    /// The lane is held from now on, in all workers.
+    pub(crate) async fn hold(&self, reason: &str, message: &str) {
+        let now = Timestamp::now();
+        let revision = self.hold.borrow().revision;
+        let hold = ropeway_crds::account::LaneHold {
+            reason: reason.to_owned(),
+            message: ropeway_crds::condition::bounded(message),
+            since: now,
+            next_probe: now + probe::HOLD_PAUSE,
+            config: self.fingerprint.clone(),
+        };
+        let key = hold_key(&self.id);
+        self.guard().clear();
+        tracing::warn!(lane = %self.id, reason, "most recent events would become dead letters; the lane is held");
+        match self.broker.hold(&key, &hold, revision).await {
+            Ok(Some(revision)) => {
+                learn_hold(&self.hold, crate::io::account::Versioned { value: Some(hold), revision });
             }
+            Ok(None) => {
+                if let Ok(read) = self.broker.shared(&key).await {
+                    learn_hold(&self.hold, read);
+                }
+            }
+            // This worker holds it all the same.
+            Err(_) => self.hold.send_modify(|known| known.value = Some(hold)),
         }
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! source ─▶ decode ─▶ map ─▶ batch ─▶ deliver ─▶ decide ─▶ settle ─▶ count
-//! Message   Event     Record         Outcome    Settlement
+//! Message   Event     Record   portion   Outcome   Settlement
 //! ```
 //!
 //! Every stage is a file of its name. `io/` holds the only NATS client, `deliver/http.rs` the only HTTP client, `intake/`
-//! the only way in. Between those doors everything is a plain `fn`. There is no batching yet: one record is one request.
+//! the only way in. Between those doors everything is a plain `fn`.
 
+pub mod account;
 pub mod admin;
 pub mod args;
+pub mod batch;
 pub mod cloud_event;
 pub mod config;
 pub mod count;
@@ -17,6 +19,8 @@ pub mod decide;
 pub mod decode;
 pub mod deliver;
 pub mod fault;
+pub mod guard;
+pub mod hand;
 pub mod heartbeat;
 pub mod intake;
 pub mod io;
@@ -24,6 +28,7 @@ pub mod lane;
 pub mod map;
 pub mod message;
 pub mod metrics;
+pub mod poison;
 pub mod provider;
 pub mod recent;
 pub mod secret;

@@ -1,20 +1,26 @@
 //! Stage map: an [`Event`] comes in, a [`Record`] for one destination goes out, or nothing where the filter keeps it
 //! back. Pure: the programs are compiled before, and they can neither wait nor reach out.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ropeway_crds::worker_config::{IntegrationConfig, LaneConfig};
 use ropeway_mapping::{
-    CompileError, Context, DestinationMapping, Input, IntegrationName, Limits, MapError, Mapped, Mapping, Program,
-    Purpose, RunError, compile, run_key,
+    CompileError, Context, DestinationMapping, EventAttributes, Input, IntegrationName, Limits, MapError, Mapped,
+    Mapping, Program, Purpose, RunError, compile, run_key,
 };
 
-use crate::decode::Event;
+use crate::{decode::Event, fault, poison::Case};
 
 /// What a destination is to get of an event.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The record as JSON.
     pub body: Bytes,
+    /// The key by which the destination can tell a repeat.
+    pub key: String,
+    /// The attributes of the event that it was made of.
+    pub attributes: Arc<EventAttributes>,
 }
 
 /// The compiled programs of one lane.
@@ -24,6 +30,7 @@ pub struct LaneMapping {
     limits: Limits,
     mapping: Mapping,
     dedup_key: Option<Program>,
+    case: Arc<Case>,
     /// The programs of `delivery.outcomes`, in their order.
     pub outcomes: Vec<Program>,
 }
@@ -40,15 +47,12 @@ pub struct ProgramError {
 }
 
 impl LaneMapping {
-    /// Compiles everything that a lane needs. All problems are reported at once.
+    /// Compiles everything that the lane with this number needs. All problems are reported at once.
     ///
     /// # Errors
     /// One for each expression that does not compile.
-    pub fn compile(
-        namespace: &str,
-        integration: &IntegrationConfig,
-        lane: &LaneConfig,
-    ) -> Result<Self, Vec<ProgramError>> {
+    pub fn compile(namespace: &str, integration: &IntegrationConfig, index: usize) -> Result<Self, Vec<ProgramError>> {
+        let lane: &LaneConfig = &integration.lanes[index];
         let mut errors = Vec::new();
         let mut program = |field: String, source: Option<&String>, purpose: Purpose| {
             let source = source?;
@@ -74,15 +78,22 @@ impl LaneMapping {
             limits: Limits::default(),
             mapping: Mapping { normalize, destinations: vec![destination] },
             dedup_key,
+            case: Arc::new(Case::of(namespace, integration, index)),
             outcomes,
         })
     }
 
-    /// The record for this lane's destination; `None` where its filter keeps the event back.
+    /// What a child process needs to do the same.
+    pub(crate) fn case(&self) -> &Case {
+        &self.case
+    }
+
+    /// The record for this lane's destination as JSON; `None` where its filter keeps the event back.
     ///
     /// # Errors
     /// If an expression fails on this event or breaks a limit.
-    pub fn record(&self, event: &Event) -> Result<Option<Record>, MapError> {
+    pub fn record(&self, event: &Event) -> Result<Option<Bytes>, MapError> {
+        fault::poisoned(event);
         let context = Context::new(&event.attributes, &self.integration);
         let normalized = self.mapping.normalize(Input { data: &event.data, context: &context }, &self.limits)?;
         let input = Input { data: &normalized, context: &context };
@@ -91,7 +102,7 @@ impl LaneMapping {
         };
         match destination.apply(input, &self.limits)? {
             Mapped::Filtered => Ok(None),
-            Mapped::Record(data) => Ok(Some(Record { body: data.to_json_bytes().into() })),
+            Mapped::Record(data) => Ok(Some(data.to_json_bytes().into())),
         }
     }
 

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use async_nats::{
-    HeaderMap,
+    HeaderMap, Subject,
     jetstream::{AckKind, message::Message as JetStreamMessage},
 };
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::fault::{self, Step};
+use crate::{
+    fault::{self, Step},
+    io::jetstream::Broker,
+};
 
 /// Which of a lane's two consumers a message came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub struct SettleError {
     stream: String,
     sequence: u64,
     #[source]
-    source: async_nats::Error,
+    source: async_nats::RequestError,
 }
 
 impl Message {
@@ -79,14 +82,19 @@ impl Message {
         self.inner.payload.clone()
     }
 
+    /// Where the server listens for what becomes of it.
+    pub fn reply(&self) -> Subject {
+        self.inner.reply.clone().unwrap_or_else(|| Subject::from_static("none"))
+    }
+
     /// Ends the message's life, and waits until the server has confirmed it.
     ///
     /// # Errors
     /// If the server does not confirm; the message then comes again.
-    pub async fn acknowledge(self) -> Result<(), SettleError> {
+    pub async fn acknowledge(self, broker: &Broker) -> Result<(), SettleError> {
         fault::reached(Step::Acknowledging);
-        self.inner.double_ack().await.map_err(|source| SettleError {
-            stream: self.position.stream.clone(),
+        broker.acknowledge(self.reply()).await.map_err(|source| SettleError {
+            stream: self.position.stream,
             sequence: self.position.sequence,
             source,
         })

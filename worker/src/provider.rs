@@ -1,14 +1,19 @@
-//! What a vendor speaks. A provider answers pure questions and nothing else: how a record becomes a request, and what an
-//! answer means for it. One file for each vendor, all of the same shape.
+//! What a vendor speaks. A provider answers pure questions and nothing else: how records become a request, what an answer
+//! means for each of them, and what its headers say about limits. One file for each vendor, all of the same shape.
 
+pub mod hint;
 pub mod http;
+pub mod webhook;
 
 use std::time::Duration;
 
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 use jiff::Timestamp;
+use ropeway_crds::account::Cause;
 use url::Url;
+
+use hint::{Hint, hint};
 
 /// A request before credentials are put on it.
 #[derive(Clone, Debug)]
@@ -43,29 +48,22 @@ pub enum Outcome {
     Retry {
         /// When it asked to be tried again, from now.
         after: Option<Duration>,
+        /// Whether it was only asked too often.
+        limited: bool,
         /// What happened.
         failure: Failure,
     },
     /// It refused this record for good.
     Rejected(Failure),
+    /// It answered, but not about this record. Tried again like a failure, and dead-lettered with a reason of its own.
+    Unaccounted(Failure),
     /// It can take nothing at all just now, whatever the record.
     Hold {
         /// Why.
-        cause: HoldCause,
+        cause: Cause,
         /// What happened.
         failure: Failure,
     },
-}
-
-/// Why a destination as a whole is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HoldCause {
-    /// Our credentials are refused or missing.
-    Credentials,
-    /// An outcome rule says so.
-    Rule,
-    /// The address is not one that deliveries may go to.
-    Address,
 }
 
 /// What happened to an attempt, in words that may be shown anywhere.
@@ -77,56 +75,77 @@ pub struct Failure {
     pub message: String,
 }
 
-/// What an answer means where neither a rule of the user's nor a vendor's own table says otherwise.
-///
-/// Sources: RFC 9110 §15; `Retry-After` RFC 9110 §10.2.3.
-pub fn default_outcome(response: &Response, now: Timestamp) -> Outcome {
-    let code = response.status.as_u16();
-    let failure =
-        |what: &str| Failure { code: Some(code), message: format!("the destination answered {code}: {what}") };
-    match code {
-        200..=299 => Outcome::Delivered,
-        401 => Outcome::Hold { cause: HoldCause::Credentials, failure: failure("the credentials are refused") },
-        408 | 425 | 429 => Outcome::Retry { after: retry_after(&response.headers, now), failure: failure("not now") },
-        501 | 505 => Outcome::Rejected(failure("it does not support such a request")),
-        500..=599 => Outcome::Retry { after: retry_after(&response.headers, now), failure: failure("it failed") },
-        300..=399 => Outcome::Rejected(failure("it redirects, and redirects are not followed; give the final address")),
-        403 => Outcome::Rejected(failure("the request is forbidden")),
-        404 | 410 => Outcome::Rejected(failure("there is nothing at this address")),
-        413 => Outcome::Rejected(failure("the record is too large")),
-        _ => Outcome::Rejected(failure("the record is refused")),
+impl Failure {
+    /// A failure without an answer.
+    pub fn silent(message: impl Into<String>) -> Self {
+        Self { code: None, message: message.into() }
     }
 }
 
-/// How long a destination asks to be left alone: `Retry-After` in seconds or as a date. A date that has passed means now.
-pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(::http::header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+/// What an answer means for the request as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What it means for each record that it says nothing of its own about.
+    pub outcome: Outcome,
+    /// What it says about limits.
+    pub hint: Hint,
+    /// Whether a rule of the user's decided.
+    pub by_rule: bool,
+}
+
+impl Verdict {
+    /// An outcome without anything about limits.
+    pub fn plain(outcome: Outcome) -> Self {
+        Self { outcome, hint: Hint::default(), by_rule: false }
     }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+/// What an answer means where neither a rule of the user's nor a vendor's own table says otherwise.
+///
+/// Sources: RFC 9110 §15.
+pub fn default_verdict(response: &Response, now: Timestamp) -> Verdict {
+    let code = response.status.as_u16();
+    let failure =
+        |what: &str| Failure { code: Some(code), message: format!("the destination answered {code}: {what}") };
+    let hint = hint(&response.headers, now);
+    let limited = code == 429;
+    let retry = |what: &str| Outcome::Retry { after: hint.pause(limited), limited, failure: failure(what) };
+    let outcome = match code {
+        200..=299 => Outcome::Delivered,
+        401 => Outcome::Hold { cause: Cause::Credentials, failure: failure("the credentials are refused") },
+        408 | 425 => retry("not now"),
+        429 => retry("it is asked too often"),
+        501 | 505 => Outcome::Rejected(failure("it does not support such a request")),
+        500..=599 => retry("it failed"),
+        300..=399 => Outcome::Rejected(failure("it redirects, and redirects are not followed; give the final address")),
+        403 => Outcome::Rejected(failure("the request is forbidden")),
+        404 => Outcome::Rejected(failure("there is nothing at this address")),
+        410 => Outcome::Rejected(failure("it is gone")),
+        413 => Outcome::Rejected(failure("the request is too large")),
+        _ => Outcome::Rejected(failure("the record is refused")),
+    };
+    Verdict { outcome, hint, by_rule: false }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn response(status: u16, retry_after: Option<&str>) -> Response {
-        let mut headers = HeaderMap::new();
-        if let Some(value) = retry_after {
-            headers.insert("retry-after", value.parse().unwrap());
-        }
-        Response { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::new() }
-    }
-
     #[test]
     fn every_status_has_its_class() {
-        let class = |status| match default_outcome(&response(status, None), Timestamp::UNIX_EPOCH) {
-            Outcome::Delivered => "delivered",
-            Outcome::Retry { .. } => "retry",
-            Outcome::Rejected(_) => "rejected",
-            Outcome::Hold { .. } => "hold",
+        let class = |status| {
+            let response = Response {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+            };
+            match default_verdict(&response, Timestamp::UNIX_EPOCH).outcome {
+                Outcome::Delivered => "delivered",
+                Outcome::Retry { .. } => "retry",
+                Outcome::Rejected(_) => "rejected",
+                Outcome::Unaccounted(_) => "unaccounted",
+                Outcome::Hold { .. } => "hold",
+            }
         };
         for (statuses, expected) in [
             (&[200, 201, 202, 204, 299][..], "delivered"),
@@ -137,23 +156,6 @@ mod tests {
             for status in statuses {
                 assert_eq!(class(*status), expected, "{status}");
             }
-        }
-    }
-
-    #[test]
-    fn retry_after_is_read_in_seconds_and_as_a_date() {
-        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        for (text, expected) in [
-            ("7", Some(7)),
-            (" 0 ", Some(0)),
-            ("Tue, 24 Nov 2026 12:00:30 GMT", Some(30)),
-            ("Tue, 24 Nov 2020 12:00:30 GMT", Some(0)),
-            ("soon", None),
-            ("-5", None),
-            ("99999999999999999999999", None),
-        ] {
-            let found = retry_after(&response(429, Some(text)).headers, now).map(|after| after.as_secs());
-            assert_eq!(found, expected, "{text}");
         }
     }
 }

@@ -61,7 +61,7 @@ mod tests {
 
     fn history(delivery: usize, resend: u32, attempt: u32) -> History {
         let held = std::time::Duration::ZERO;
-        History { delivery: delivery.to_string(), attempt, resend, first_failure: None, held, holds: 0 }
+        History { delivery: delivery.to_string(), attempt, resend, first_failure: None, held, parks: 0 }
     }
 
     #[test]

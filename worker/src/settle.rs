@@ -26,6 +26,13 @@ pub enum SettleFailure {
     Acknowledge(SettleError),
 }
 
+impl SettleFailure {
+    /// What lies behind it, in words.
+    pub fn cause(&self) -> String {
+        std::error::Error::source(self).map(ToString::to_string).unwrap_or_default()
+    }
+}
+
 /// Lets a settlement take effect and ends the message's life. A dead letter is kept for `retention`.
 ///
 /// # Errors
@@ -40,6 +47,10 @@ pub async fn settle(
 ) -> Result<(), SettleFailure> {
     match settlement {
         Settlement::Done(_) => {}
+        Settlement::Return(_) => {
+            message.give_back().await;
+            return Ok(());
+        }
         Settlement::Park(park) => {
             broker.park(envelope, park).await.map_err(SettleFailure::Write)?;
             fault::reached(Step::Parked);
@@ -49,5 +60,5 @@ pub async fn settle(
             fault::reached(Step::DeadLettered);
         }
     }
-    message.acknowledge().await.map_err(SettleFailure::Acknowledge)
+    message.acknowledge(broker).await.map_err(SettleFailure::Acknowledge)
 }

@@ -2,26 +2,31 @@
 //!
 //! `ropeway dev` runs this very code in its own process.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, atomic::AtomicUsize},
+};
 
 use async_nats::Client;
 use ropeway_crds::{
     integration::State,
     names::{LaneId, events_stream},
     report::Problem,
-    worker_config::{IntegrationConfig, SourceConfig},
+    worker_config::{IntegrationConfig, LaneConfig, SourceConfig},
 };
 use ropeway_mapping::{IntegrationName, Program};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    account::{Account, Accounts, shared::Watched},
     config::Prepared,
     count::Tally,
     deliver::Deliverer,
     heartbeat::{Heartbeat, Pulse},
     intake::webhook::{Webhook, Webhooks, router},
-    io::jetstream::Broker,
+    io::{account::Versioned, jetstream::Broker},
     lane::Lane,
     map::LaneMapping,
     metrics::LaneGauge,
@@ -37,6 +42,9 @@ pub struct Worker {
     heartbeats: Vec<(Heartbeat, watch::Sender<Option<State>>)>,
     trimmers: Vec<Trimmer>,
     webhooks: HashMap<String, Webhook>,
+    accounts: Accounts,
+    watched: Watched,
+    broker: Broker,
 }
 
 /// What an Integration's parts share.
@@ -51,8 +59,15 @@ impl Worker {
     /// Puts a worker of this name together.
     pub fn new(prepared: Prepared, name: &str, secrets: &Secrets, client: Client) -> Self {
         let broker = Broker::new(client, prepared.config.names());
-        let mut worker =
-            Self { lanes: Vec::new(), heartbeats: Vec::new(), trimmers: Vec::new(), webhooks: HashMap::new() };
+        let mut worker = Self {
+            lanes: Vec::new(),
+            heartbeats: Vec::new(),
+            trimmers: Vec::new(),
+            webhooks: HashMap::new(),
+            accounts: Accounts::new(),
+            watched: Watched::default(),
+            broker: broker.clone(),
+        };
         let shared = Shared { prepared: &prepared, name, secrets, broker: &broker };
         let parts = prepared.config.integrations.iter().zip(&prepared.mappings).zip(&prepared.event_ids);
         for ((integration, mappings), id) in parts {
@@ -91,7 +106,9 @@ impl Worker {
         };
         let mut pulses = Vec::new();
         for (config, mapping) in integration.lanes.iter().zip(mappings) {
-            let lane = new_lane(shared, integration, config, mapping, &stream);
+            let account = self.account(shared, config);
+            let lane = new_lane(shared, integration, config, mapping, &stream, account);
+            self.watched.lane(&lane.id, &lane.hold);
             pulses.push(Pulse {
                 destination: config.destination.clone(),
                 lane: lane.id.clone(),
@@ -114,6 +131,16 @@ impl Worker {
             state_sender,
         ));
         self.add_webhook(shared, integration, id, state, problem_sender);
+    }
+
+    /// The account of a lane's Destination: one for all lanes that send there.
+    fn account(&mut self, shared: &Shared<'_>, config: &LaneConfig) -> Arc<Account> {
+        let known = self.accounts.entry(config.account.clone()).or_insert_with(|| {
+            let (breaker, rate) = (config.breaker.clone(), config.rate.clone());
+            Arc::new(Account::new(config.account.clone(), shared.name, breaker, rate, shared.broker.clone()))
+        });
+        self.watched.account(known);
+        Arc::clone(known)
     }
 
     fn add_webhook(
@@ -146,7 +173,7 @@ impl Worker {
     /// Works until `stop` is cancelled; then nothing new is taken, what is in hand is finished, and the counts are flushed.
     /// `listener` is where webhooks are received.
     pub async fn run(self, listener: Option<TcpListener>, stop: CancellationToken) {
-        let Self { lanes, heartbeats, trimmers, webhooks } = self;
+        let Self { lanes, heartbeats, trimmers, webhooks, accounts: _, watched, broker } = self;
         let webhooks: Webhooks = Arc::new(webhooks);
         let mut taking = JoinSet::new();
         if let Some(listener) = listener {
@@ -162,6 +189,7 @@ impl Worker {
         for (lane, state) in lanes {
             taking.spawn(lane.run(state, stop.clone()));
         }
+        taking.spawn(watched.run(broker, stop.clone()));
         for trimmer in trimmers {
             taking.spawn(trimmer.run(stop.clone()));
         }
@@ -187,9 +215,10 @@ impl Worker {
 fn new_lane(
     shared: &Shared<'_>,
     integration: &IntegrationConfig,
-    config: &ropeway_crds::worker_config::LaneConfig,
+    config: &LaneConfig,
     mapping: &LaneMapping,
     stream: &str,
+    account: Arc<Account>,
 ) -> Arc<Lane> {
     let addresses = Arc::clone(&shared.prepared.addresses);
     let outcomes = mapping.outcomes.clone();
@@ -203,7 +232,14 @@ fn new_lane(
         dedup: integration.dedup.clone(),
         retention: integration.dead_letter_retention.std(),
         mapping: mapping.clone(),
-        deliverer: Deliverer::new(config.clone(), outcomes, shared.secrets.clone(), addresses),
+        deliverer: Deliverer::new(config.clone(), outcomes, shared.secrets.clone(), addresses, shared.broker.clone()),
+        fingerprint: shared.prepared.fingerprint.clone(),
+        hold_policy: integration.hold,
+        own_stream: matches!(integration.source, SourceConfig::Webhook { .. }),
+        account,
+        hold: Arc::new(watch::channel(Versioned::default()).0),
+        bound: AtomicUsize::new(usize::MAX),
+        guard: Mutex::default(),
         tally: Arc::new(Tally::default()),
         recent: Recent::default(),
         broker: shared.broker.clone(),

@@ -64,11 +64,8 @@ watchSecrets is set, and gives no rights to anybody.
 */}}
 {{- define "ropeway.rules" -}}
 - apiGroups: [ropeway.dev]
-  resources: [integrations]
+  resources: [integrations, destinations]
   verbs: [get, list, watch, patch]
-- apiGroups: [ropeway.dev]
-  resources: [destinations]
-  verbs: [get, list, watch]
 - apiGroups: [ropeway.dev]
   resources: [integrations/status, destinations/status]
   verbs: [patch]

@@ -5,19 +5,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
-use ropeway_crds::Destination;
+use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use ropeway_crds::{
+    Destination,
+    names::{NamespaceNames, ShortUid},
+};
 
 use super::{
     Found,
     observe::observe,
     resolve::resolve,
-    status::{status, worth_writing},
+    status::{Event, events, newest_circuit, status, worth_writing},
+    wish::{RESUME_ANNOTATION, fulfil, wishes},
 };
 use crate::{
     context::Context,
     error::Error,
-    integration::{reconcile::now, visits::Mark},
+    integration::{
+        reconcile::now,
+        visits::{LaneView, Mark},
+    },
 };
 
 /// The pause between two looks at what lanes report, which costs nothing but memory.
@@ -70,6 +77,8 @@ async fn visit(destination: &Destination, context: &Context) -> Result<Action, E
             found
         }
     };
+    let lanes = context.visits.lanes_to(&namespace, &name);
+    fulfil_wishes(destination, &lanes, context).await?;
     let mut destination = destination.clone();
     let written = context.destinations.written(&key);
     let interval = context.args.status_interval();
@@ -77,14 +86,33 @@ async fn visit(destination: &Destination, context: &Context) -> Result<Action, E
     if let Some((status, _)) = written {
         destination.status = Some(status);
     }
-    let lanes = context.visits.lanes_to(&namespace, &name);
     let users = context.visits.users_of(&namespace, &name);
     let next = status(&destination, &found.findings, &lanes, users, now());
     if worth_writing(destination.status.as_ref(), &next, age, interval) {
         let uid = destination.uid().unwrap_or_default();
         context.kubernetes.apply_status::<Destination>(&namespace, &name, &uid, &next).await?;
         context.metrics.status_written("Destination");
+        for Event { warning, reason, note } in events(destination.status.as_ref(), &next) {
+            context.kubernetes.event(&destination.object_ref(&()), warning, reason, note).await;
+        }
         context.destinations.wrote(key, next);
     }
     Ok(Action::requeue(PAUSE))
+}
+
+/// Does what annotations ask for. The one that asks for it once is taken away then.
+async fn fulfil_wishes(destination: &Destination, lanes: &[LaneView], context: &Context) -> Result<(), Error> {
+    let wishes = wishes(destination, newest_circuit(lanes));
+    if wishes.is_empty() {
+        return Ok(());
+    }
+    let namespace = destination.namespace().unwrap_or_default();
+    let Some(found) = context.kubernetes.namespace(&namespace).await? else { return Ok(()) };
+    let names = NamespaceNames::new(ShortUid::of(&found.uid().unwrap_or_default()));
+    let jetstream = context.connections.known(&context.kubernetes, &namespace).await?;
+    fulfil(&jetstream, &names, destination, &wishes, now()).await?;
+    if destination.annotations().contains_key(RESUME_ANNOTATION) {
+        context.kubernetes.remove_annotation(destination, RESUME_ANNOTATION).await?;
+    }
+    Ok(())
 }

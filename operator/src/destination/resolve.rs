@@ -15,7 +15,7 @@ pub fn resolve(spec: &DestinationSpec, secrets: &SecretFacts) -> Vec<Finding> {
         let found = missing_key("spec", &key, secrets.get(&key.name).and_then(Option::as_ref));
         findings.extend(found.map(|finding| Finding { kind: ConditionType::Ready, ..finding }));
     }
-    if spec.provider.http.is_none() {
+    if spec.provider.name() == "none" {
         let message = "spec.provider: give exactly one provider";
         findings.push(Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message));
     }

@@ -6,14 +6,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use ropeway_crds::{
-    Destination,
+    Destination, DestinationSpec,
+    account::CircuitRecord,
     condition::{ConditionType, Finding, Reason, bounded, conditions},
     counters::Counts,
+    limits::RatePolicy,
     report::Failure,
-    status::{DestinationDelivery, DestinationStatus, LastError},
+    status::{CircuitStatus, DestinationDelivery, DestinationStatus, LastError, RateLimitStatus},
 };
 
-use crate::integration::visits::LaneView;
+pub(super) use crate::integration::status::Event;
+use crate::integration::{status::circuit_finding, visits::LaneView};
 
 /// Says what became of a Destination.
 pub fn status(
@@ -29,7 +32,8 @@ pub fn status(
         [] => Finding::holds(ConditionType::Ready, Reason::Resolved, "everything that is named is there"),
         [first, ..] => first.clone(),
     };
-    let mut all = vec![ready.clone(), healthy(lanes), credentials(lanes)];
+    let circuit = newest_circuit(lanes);
+    let mut all = vec![ready.clone(), healthy(lanes, circuit), credentials(lanes), circuit_closed(lanes, circuit)];
     if ready.status == Some(false) {
         all.push(Finding::holds(ConditionType::Stalled, ready.reason, ready.message));
     }
@@ -38,11 +42,57 @@ pub fn status(
         conditions: conditions(&all, &previous.conditions, generation, now),
         provider: Some(destination.spec.provider.name().to_owned()),
         used_by: i32::try_from(used_by).ok(),
+        circuit: circuit.map(circuit_status).or(previous.circuit),
+        rate_limit: rate_limit(&destination.spec, lanes, now),
         delivery: Some(delivery(lanes, previous.delivery)),
     }
 }
 
-fn healthy(lanes: &[LaneView]) -> Finding {
+/// All lanes speak of the same circuit, but were not looked at together.
+pub(super) fn newest_circuit(lanes: &[LaneView]) -> Option<&CircuitRecord> {
+    lanes.iter().filter_map(|lane| lane.circuit.as_ref()).max_by_key(|circuit| (circuit.since, circuit.opened))
+}
+
+fn circuit_closed(lanes: &[LaneView], circuit: Option<&CircuitRecord>) -> Finding {
+    let kind = ConditionType::CircuitClosed;
+    match circuit.and_then(|circuit| circuit_finding(kind, "the circuit", circuit)) {
+        Some(finding) => finding,
+        None if lanes.iter().all(|lane| lane.reports.is_empty()) => {
+            Finding::unknown(kind, Reason::Pending, "no worker sends here")
+        }
+        None => Finding::holds(kind, Reason::CircuitClosed, "the destination is served"),
+    }
+}
+
+fn circuit_status(circuit: &CircuitRecord) -> CircuitStatus {
+    let CircuitRecord { state, since, cause, reason, next_probe, probe: _, succeeded: _, opened: _ } = circuit;
+    CircuitStatus {
+        state: state.as_str().to_owned(),
+        since: Some(Time(*since)),
+        next_probe_time: next_probe.map(Time),
+        last_open_reason: cause.map(|cause| cause.as_str().to_owned()),
+        message: reason.as_deref().map(bounded),
+    }
+}
+
+/// How fast it is served; absent where neither the spec nor the destination limits it.
+fn rate_limit(spec: &DestinationSpec, lanes: &[LaneView], now: Timestamp) -> Option<RateLimitStatus> {
+    let policy = RatePolicy::resolve(spec.rate_limit.as_ref());
+    let record = lanes.iter().filter_map(|lane| lane.limit.as_ref()).max_by_key(|limit| limit.factor_since);
+    let reset = record.and_then(|record| Timestamp::from_millisecond(record.closed_until).ok());
+    let reset_at = reset.filter(|reset| *reset > now).map(Time);
+    if policy.limit.is_none() && reset_at.is_none() {
+        return None;
+    }
+    Some(RateLimitStatus {
+        limit: policy.limit.map(|limit| format!("{} per {}", limit.requests, limit.per)),
+        used_percent: record.filter(|record| record.factor > 0).map(|record| i64::from(record.factor / 10)),
+        remaining: record.and_then(|record| record.remaining),
+        reset_at,
+    })
+}
+
+fn healthy(lanes: &[LaneView], circuit: Option<&CircuitRecord>) -> Finding {
     let kind = ConditionType::Healthy;
     let reports = || lanes.iter().flat_map(|lane| &lane.reports);
     if reports().any(|report| report.credentials_refused) {
@@ -51,6 +101,9 @@ fn healthy(lanes: &[LaneView]) -> Finding {
             Reason::CredentialsRefused,
             "our credentials are refused; renew the Secret in spec.auth",
         );
+    }
+    if let Some(finding) = circuit.and_then(|circuit| circuit_finding(kind, "the circuit", circuit)) {
+        return finding;
     }
     let sum =
         |count: fn(&ropeway_crds::report::LaneReport) -> u64| reports().map(count).fold(0u64, u64::saturating_add);
@@ -108,6 +161,23 @@ fn last_error(failure: &Failure) -> LastError {
         reason: bounded(reason),
         code: code.map(i32::from),
         message: bounded(message),
+    }
+}
+
+/// What changed from one status to the next that somebody should hear of.
+pub(super) fn events(previous: Option<&DestinationStatus>, next: &DestinationStatus) -> Vec<Event> {
+    let is_open = |status: &DestinationStatus| {
+        let condition = status.conditions.iter().find(|condition| condition.type_ == "CircuitClosed");
+        condition.filter(|condition| condition.status == "False").map(|condition| condition.message.clone())
+    };
+    let Some(previous) = previous.filter(|previous| !previous.conditions.is_empty()) else { return Vec::new() };
+    match (is_open(previous), is_open(next)) {
+        (None, Some(note)) => vec![Event { warning: true, reason: "CircuitOpened", note }],
+        (Some(_), None) => {
+            let note = "the destination is served again".to_owned();
+            vec![Event { warning: false, reason: "CircuitClosed", note }]
+        }
+        _ => Vec::new(),
     }
 }
 

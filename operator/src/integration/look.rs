@@ -7,6 +7,7 @@ use ropeway_crds::{Integration, condition::Finding, status::IntegrationStatus};
 
 use crate::{
     context::Context,
+    destination::wish::RESUME_ANNOTATION,
     error::Error,
     integration::{
         apply::prune_config_maps,
@@ -16,6 +17,7 @@ use crate::{
         visits::{LaneView, Planned, Visit},
     },
     io::{
+        accounts::{self, Shared},
         jetstream::JetStream,
         reports::{self, Figures, Observations},
     },
@@ -147,8 +149,13 @@ async fn see(
     let figures = figures(&jetstream, context, visit, planned).await?;
     let troubled = figures.incomplete || workers.lane_problem().is_some() || workers.source_problem().is_some();
     visit.stale |= troubled && visit.time.elapsed() > TROUBLE;
-    context.visits.see_lanes(integration, lane_views(integration, &figures, &workers));
-    Ok(Observations { workers: reports, figures })
+    if integration.annotations().contains_key(RESUME_ANNOTATION) {
+        accounts::release(&jetstream, &plan.jetstream).await?;
+        context.kubernetes.remove_annotation(integration, RESUME_ANNOTATION).await?;
+    }
+    let shared = accounts::shared(&jetstream, &plan.jetstream).await?;
+    context.visits.see_lanes(integration, lane_views(integration, &figures, &workers, &shared));
+    Ok(Observations { workers: reports, figures, shared })
 }
 
 /// The figures, read anew if that is due.
@@ -171,13 +178,15 @@ async fn figures(
     Ok(figures)
 }
 
-fn lane_views(integration: &Integration, figures: &Figures, workers: &Workers) -> Vec<LaneView> {
+fn lane_views(integration: &Integration, figures: &Figures, workers: &Workers, shared: &Shared) -> Vec<LaneView> {
     let view = |destination: &ropeway_crds::integration::IntegrationDestination| LaneView {
         reference: destination.r#ref.clone(),
         counts: figures.counts.get(&destination.name).copied().unwrap_or_default(),
         pending: figures.pending.get(&destination.name).copied().unwrap_or(0),
         dead_letters: figures.dead_letters.get(&destination.name).copied().unwrap_or(0),
         reports: workers.lane(&destination.name).cloned().collect(),
+        circuit: shared.circuits.get(&destination.name).cloned(),
+        limit: shared.limits.get(&destination.name).cloned(),
     };
     integration.spec.destinations.iter().map(view).collect()
 }

@@ -22,13 +22,29 @@ pub struct Observed {
     /// UID of its namespace.
     pub namespace_uid: String,
     /// The Destinations that it names.
-    pub destinations: BTreeMap<String, Option<DestinationSpec>>,
+    pub destinations: BTreeMap<String, Option<Account>>,
     /// The keys of the Secrets that it or its Destinations name.
     pub secrets: BTreeMap<String, Option<BTreeSet<String>>>,
     /// The ConfigMaps that it names.
     pub config_maps: BTreeMap<String, Option<BTreeMap<String, String>>>,
     /// The service account that it names.
     pub service_account: Option<AccountFact>,
+}
+
+/// A Destination that an Integration names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// Its UID: what its workers share carries it.
+    pub uid: String,
+    /// What it says.
+    pub spec: DestinationSpec,
+}
+
+impl Account {
+    /// The part of a Destination that an Integration needs.
+    pub fn of(destination: Destination) -> Self {
+        Self { uid: destination.uid().unwrap_or_default(), spec: destination.spec }
+    }
 }
 
 /// Whether a service account may be used by workers.
@@ -100,8 +116,8 @@ pub async fn observe(
     let mut destinations = BTreeMap::new();
     let mut wanted_secrets = direct.secrets;
     for name in direct.destinations {
-        let found = kubernetes.get::<Destination>(&namespace, &name).await?.map(|destination| destination.spec);
-        wanted_secrets.extend(found.iter().flat_map(DestinationSpec::secret_keys).map(|key| key.name));
+        let found = kubernetes.get::<Destination>(&namespace, &name).await?.map(Account::of);
+        wanted_secrets.extend(found.iter().flat_map(|account| account.spec.secret_keys()).map(|key| key.name));
         destinations.insert(name, found);
     }
     let mut secrets = BTreeMap::new();

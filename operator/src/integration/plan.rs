@@ -96,6 +96,8 @@ pub struct LanePlan {
     pub destination: String,
     /// The lane, which names its consumers.
     pub lane: LaneId,
+    /// The short UID of its Destination, if that is known.
+    pub account: Option<ShortUid>,
     /// Where it begins if it is added later.
     pub start_at: LaneStart,
     /// On the source's stream; where it begins is decided when it is made.

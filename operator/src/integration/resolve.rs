@@ -11,7 +11,8 @@ use ropeway_crds::{
     condition::{ConditionType, Finding, Reason},
     delivery::DeliveryPolicy,
     duration::{ByteSize, Duration},
-    integration::{LaneStart, State},
+    integration::{DeadLetterHold, IntegrationDestination, LaneStart, State},
+    limits::{BatchPolicy, BreakerPolicy, RatePolicy},
     names::{LaneId, ShortUid},
     source::StreamStart,
     template::Template,
@@ -19,7 +20,7 @@ use ropeway_crds::{
 };
 use ropeway_mapping::{CompileError, Program, Purpose};
 
-use crate::integration::observe::Observed;
+use crate::integration::observe::{Account, Observed};
 
 mod expressions;
 mod outline;
@@ -123,6 +124,8 @@ pub struct ResolvedLane {
     pub lane: LaneId,
     /// The destination's name.
     pub destination: String,
+    /// The short UID of its Destination, if that is known.
+    pub account: Option<ShortUid>,
     /// Where it begins if it is added later.
     pub start_at: LaneStart,
     /// How long one delivery may take.
@@ -168,6 +171,7 @@ fn assemble(
     let resolved_lanes = lanes.iter().zip(&spec.destinations).map(|(config, destination)| ResolvedLane {
         lane: LaneId::new(&short, &config.destination),
         destination: config.destination.clone(),
+        account: Some(config.account.clone()),
         start_at: destination.start_at.unwrap_or_default(),
         timeout: config.delivery.timeout,
     });
@@ -183,6 +187,7 @@ fn assemble(
             normalize: programs.normalize,
             lanes,
             dead_letter_retention: retention(spec),
+            hold: DeadLetterHold::resolve(spec.dead_letter.as_ref().and_then(|given| given.hold.as_ref())),
             retain: retain.unwrap_or(Duration::from_secs(0)),
         },
         identity,
@@ -207,7 +212,7 @@ fn lane_configs(observed: &Observed, programs: &expressions::Programs, findings:
     let mut lanes = Vec::new();
     for destination in &observed.integration.spec.destinations {
         let name = &destination.name;
-        let Some(spec) = observed.destinations.get(&destination.r#ref).and_then(Option::as_ref) else {
+        let Some(account) = observed.destinations.get(&destination.r#ref).and_then(Option::as_ref) else {
             let message = format!(
                 "spec.destinations[{name}].ref: there is no Destination {:?} in this namespace; apply it or correct the name",
                 destination.r#ref
@@ -215,19 +220,44 @@ fn lane_configs(observed: &Observed, programs: &expressions::Programs, findings:
             findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::DestinationNotFound, message));
             continue;
         };
-        let delivery = DeliveryPolicy::resolve(destination.delivery.as_ref(), spec.delivery.as_ref());
-        values::check_policy(name, &delivery, findings);
-        lanes.push(LaneConfig {
-            destination: name.clone(),
-            filter: destination.filter.clone(),
-            transform: programs.transforms.get(name).cloned(),
-            provider: spec.provider.clone(),
-            auth: spec.auth.clone(),
-            tls: spec.tls.clone(),
-            delivery,
-        });
+        lanes.push(lane_config(destination, account, programs, findings));
     }
     lanes
+}
+
+/// What a lane's workers are told: the Integration's wishes over the Destination's.
+fn lane_config(
+    destination: &IntegrationDestination,
+    account: &Account,
+    programs: &expressions::Programs,
+    findings: &mut Vec<Finding>,
+) -> LaneConfig {
+    let Account { uid, spec } = account;
+    let name = &destination.name;
+    let delivery = DeliveryPolicy::resolve(destination.delivery.as_ref(), spec.delivery.as_ref());
+    values::check_policy(name, &delivery, findings);
+    values::check_account(&destination.r#ref, spec, findings);
+    let batch = if spec.provider.batches() {
+        BatchPolicy::resolve(&spec.batching.clone().unwrap_or_default())
+    } else {
+        BatchPolicy::ONE
+    };
+    let header = spec.idempotency.as_ref().map_or("Idempotency-Key", |given| given.header.as_str());
+    let one_by_one = spec.provider.http.is_some() && !spec.provider.batches();
+    LaneConfig {
+        destination: name.clone(),
+        filter: destination.filter.clone(),
+        transform: programs.transforms.get(name).cloned(),
+        account: ShortUid::of(uid),
+        provider: spec.provider.clone(),
+        auth: spec.auth.clone(),
+        tls: spec.tls.clone(),
+        delivery,
+        breaker: BreakerPolicy::resolve(spec.circuit_breaker.as_ref()),
+        rate: RatePolicy::resolve(spec.rate_limit.as_ref()),
+        batch,
+        idempotency_header: one_by_one.then(|| header.to_owned()),
+    }
 }
 
 /// The largest body in bytes that a source may read.

@@ -23,6 +23,7 @@ mod findings;
 mod workers;
 
 pub use events::{Event, events};
+pub(crate) use findings::circuit_finding;
 pub use workers::{Workers, judge_workers};
 
 /// Everything that a status is made of.
@@ -114,8 +115,12 @@ pub fn worth_writing(
             condition.message.clear();
         }
         for lane in &mut plain.destinations {
-            *lane =
-                ropeway_crds::status::LaneStatus { name: lane.name.clone(), ready: lane.ready, ..Default::default() };
+            *lane = ropeway_crds::status::LaneStatus {
+                name: lane.name.clone(),
+                ready: lane.ready,
+                circuit: lane.circuit.clone(),
+                ..Default::default()
+            };
         }
         plain
     };

@@ -9,7 +9,14 @@ use std::{
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
-use ropeway_crds::{Integration, condition::Finding, counters::Counts, report::LaneReport, status::IntegrationStatus};
+use ropeway_crds::{
+    Integration,
+    account::{CircuitRecord, LimitRecord},
+    condition::Finding,
+    counters::Counts,
+    report::LaneReport,
+    status::IntegrationStatus,
+};
 
 use crate::{
     integration::{apply::RemovedLane, observe::References, plan::Plan, resolve::Resolved},
@@ -67,6 +74,10 @@ pub struct LaneView {
     pub dead_letters: u64,
     /// What live workers say about it.
     pub reports: Vec<LaneReport>,
+    /// The circuit of the Destination.
+    pub circuit: Option<CircuitRecord>,
+    /// The rate limit of the Destination.
+    pub limit: Option<LimitRecord>,
 }
 
 /// What of an object wakes the reconciler: everything but its status.

@@ -150,6 +150,22 @@ impl Kubernetes {
         fault::write("finalizers", within(call, api.patch(&name, &parameters, &patch))).await.map(drop)
     }
 
+    /// Takes an annotation away that asked for something that was done.
+    ///
+    /// # Errors
+    /// See [`KubeError`].
+    pub async fn remove_annotation<K>(&self, object: &K, annotation: &str) -> Result<(), KubeError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
+    {
+        let (namespace, name) = names_of(object);
+        let api = Api::<K>::namespaced(self.client.clone(), &namespace);
+        let body: Value = json!({ "metadata": { "uid": object.meta().uid, "annotations": { annotation: null } } });
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let call = call::<K>("take an annotation from", &namespace, &name);
+        fault::write("annotation", within(call, api.patch(&name, &parameters, &Patch::Merge(body)))).await.map(drop)
+    }
+
     /// Deletes a child if it is owned by `owner`. Answers whether it was there.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use ropeway_crds::{
 };
 use serde::Deserialize;
 
+use super::accounts::Shared;
 use super::jetstream::{JetStream, NatsError, bucket_stream, bucket_subject};
 use crate::integration::plan::{JetStreamPlan, LanePlan};
 
@@ -29,6 +30,8 @@ pub struct Observations {
     pub workers: Vec<WorkerReport>,
     /// Everything that is counted.
     pub figures: Figures,
+    /// What workers share about Destinations and lanes.
+    pub shared: Shared,
 }
 
 /// What is counted.

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use ropeway_cli::{args::Args, main_with};
 use ropeway_mapping::{CountingAllocator, child_main, untrusted::CHILD_ARGUMENT};
+use ropeway_worker::poison;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::system();
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(CHILD_ARGUMENT) {
-        return child_main();
+    match std::env::args().nth(1).as_deref() {
+        Some(CHILD_ARGUMENT) => child_main(),
+        Some(poison::CHILD_ARGUMENT) => poison::child_main(),
+        _ => main_with(Args::parse()),
     }
-    main_with(Args::parse())
 }

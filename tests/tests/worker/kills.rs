@@ -12,7 +12,7 @@ use ropeway_tests::{
 };
 
 /// As many messages as one lane may have in hand.
-const IN_HAND: usize = ropeway_worker::io::jetstream::PULL;
+const IN_HAND: usize = ropeway_worker::account::CONCURRENCY * 2;
 
 /// Some ids are refused for good at `b`; every seventh has to be tried twice at `a`.
 fn answers(destination: &str, id: &str, times: usize) -> u16 {

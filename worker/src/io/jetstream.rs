@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{
-    Client,
+    Client, Subject,
     jetstream::{
         self, Context,
         consumer::{PullConsumer, pull},
@@ -12,6 +12,7 @@ use async_nats::{
         kv::Store,
     },
 };
+use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::{
     names::{self, LaneId, NamespaceNames, ShortUid},
@@ -19,10 +20,6 @@ use ropeway_crds::{
     trim::TrimRecord,
 };
 use tokio::sync::OnceCell;
-
-/// How many messages a lane asks for at a time: as many as it may have in hand, so that none waits in a buffer while its
-/// acknowledgement falls due.
-pub const PULL: usize = 16;
 
 /// A boxed error of the client library.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -47,6 +44,7 @@ pub(crate) fn failed<E: Into<Source>>(what: impl Into<String>) -> impl FnOnce(E)
 /// A worker's connection and what it needs to name things.
 #[derive(Clone, Debug)]
 pub struct Broker {
+    client: Client,
     pub(crate) context: Context,
     pub(crate) names: NamespaceNames,
     state: Arc<OnceCell<Store>>,
@@ -77,18 +75,47 @@ impl Broker {
         let context = jetstream::context::ContextBuilder::new()
             .timeout(Duration::from_secs(5))
             .ack_timeout(Duration::from_secs(5))
-            .build(client);
-        Self { context, names, state: Arc::default() }
+            .build(client.clone());
+        Self { client, context, names, state: Arc::default() }
     }
 
-    /// Opens a lane's streams of messages.
+    /// Tells the server that a message's life has ended, and waits until it has confirmed that.
+    ///
+    /// # Errors
+    /// If the server does not confirm.
+    pub async fn acknowledge(&self, reply: Subject) -> Result<(), async_nats::RequestError> {
+        self.client.request(reply, Bytes::from_static(b"+ACK")).await.map(drop)
+    }
+
+    /// Tells the server that messages are still being worked on. Best effort: unheard, they come again.
+    pub async fn still_working(&self, replies: Vec<Subject>) {
+        for reply in replies {
+            if self.client.publish(reply, Bytes::from_static(b"+WPI")).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// How full a stream is, in percent of its bytes; none where it has no limit.
+    ///
+    /// # Errors
+    /// If NATS can't be asked.
+    pub async fn fill(&self, stream: &str) -> Result<Option<u64>, BrokerError> {
+        let found = self.context.get_stream(stream).await.map_err(failed(format!("look at the stream {stream}")))?;
+        let info = found.cached_info();
+        let limit = u64::try_from(info.config.max_bytes).ok().filter(|limit| *limit > 0);
+        Ok(limit.map(|limit| info.state.bytes.saturating_mul(100) / limit))
+    }
+
+    /// Opens a lane's streams of messages, which ask for at most `most` messages at a time: as many as the lane may have in
+    /// hand, so that none waits in a buffer while its acknowledgement falls due.
     ///
     /// # Errors
     /// A problem that names the stream or consumer that is missing; the operator makes it.
-    pub async fn open_lane(&self, events_stream: &str, lane: &LaneId) -> Result<LaneStreams, Problem> {
+    pub async fn open_lane(&self, events_stream: &str, lane: &LaneId, most: usize) -> Result<LaneStreams, Problem> {
         let (events, created) = self.consumer(events_stream, lane).await?;
         let (retries, _) = self.consumer(&self.names.retries_stream(), lane).await?;
-        Ok(LaneStreams { events: pull(&events).await?, retries: pull(&retries).await?, created })
+        Ok(LaneStreams { events: pull(&events, most).await?, retries: pull(&retries, most).await?, created })
     }
 
     /// Whether a lane's consumers are there.
@@ -115,7 +142,7 @@ impl Broker {
         Ok((consumer, Timestamp::from_nanosecond(created).unwrap_or_default()))
     }
 
-    async fn state(&self) -> Result<&Store, BrokerError> {
+    pub(crate) async fn state(&self) -> Result<&Store, BrokerError> {
         let bucket = self.names.state_bucket();
         self.state
             .get_or_try_init(|| async { self.context.get_key_value(&bucket).await })
@@ -243,10 +270,10 @@ impl Broker {
     }
 }
 
-async fn pull(consumer: &PullConsumer) -> Result<pull::Stream, Problem> {
+async fn pull(consumer: &PullConsumer, most: usize) -> Result<pull::Stream, Problem> {
     consumer
         .stream()
-        .max_messages_per_batch(PULL)
+        .max_messages_per_batch(most)
         .expires(Duration::from_secs(30))
         // Unset, the library would not notice a stall.
         .heartbeat(Duration::from_secs(5))

@@ -80,19 +80,35 @@ impl Broker {
     /// If the server does not confirm.
     pub async fn park(&self, envelope: Envelope<'_>, park: &Park) -> Result<(), BrokerError> {
         let Envelope { owner, headers, body, history: _ } = envelope;
-        let History { delivery, attempt, resend, first_failure, held, holds } = &park.history;
-        let mut headers = carried(headers, owner, &park.history);
-        if let Some(first_failure) = first_failure {
-            headers.insert(h::FIRST_FAILURE, first_failure.to_string());
-        }
-        headers.insert(h::ATTEMPT, attempt.to_string());
-        headers.insert(h::HELD_MS, held.as_millis().to_string());
-        headers.insert(h::HOLDS, holds.to_string());
+        let delivery = &park.history.delivery;
+        let mut headers = waiting(headers, owner, &park.history);
         headers.insert(h::SCHEDULE, format!("@at {}", park.due));
         headers.insert(h::SCHEDULE_TARGET, self.names.again(owner.lane));
-        headers.insert(h::MESSAGE_ID, format!("{delivery}:{}:{resend}:{attempt}:{holds}", owner.lane));
         let publish = self.context.publish_with_headers(self.names.later(owner.lane, delivery), headers, body).await;
         publish.map_err(failed("park a retry"))?.await.map_err(failed("park a retry"))?;
+        Ok(())
+    }
+
+    /// Puts an event that was not tried into the retries, where it waits for its lane without a place in the events stream.
+    ///
+    /// # Errors
+    /// If the server does not confirm.
+    pub async fn set_aside(&self, envelope: Envelope<'_>) -> Result<(), BrokerError> {
+        let Envelope { owner, headers, body, history } = envelope;
+        let history = History { parks: history.parks.saturating_add(1), ..history.clone() };
+        let headers = waiting(headers, owner, &history);
+        let publish = self.context.publish_with_headers(self.names.again(owner.lane), headers, body).await;
+        publish.map_err(failed("set an event aside"))?.await.map_err(failed("set an event aside"))?;
+        Ok(())
+    }
+
+    /// Publishes a record on a subject that somebody's stream takes in. Answers whether a stream did.
+    ///
+    /// # Errors
+    /// If no stream confirms.
+    pub async fn publish_record(&self, subject: &str, headers: HeaderMap, body: Bytes) -> Result<(), BrokerError> {
+        let publish = self.context.publish_with_headers(subject.to_owned(), headers, body).await;
+        publish.map_err(failed("publish a record"))?.await.map_err(failed("publish a record"))?;
         Ok(())
     }
 
@@ -108,7 +124,7 @@ impl Broker {
         now: Timestamp,
     ) -> Result<(), BrokerError> {
         let Envelope { owner, headers, body, history } = envelope;
-        let History { delivery, attempt, resend, first_failure, held: _, holds: _ } = history;
+        let History { delivery, attempt, resend, first_failure, held: _, parks: _ } = history;
         let reason = letter.reason.as_str();
         let mut headers = carried(headers, owner, history);
         headers.insert(h::ATTEMPT, attempt.to_string());
@@ -178,6 +194,21 @@ impl Broker {
         publish.map_err(failed("add to a counter"))?.await.map_err(failed("add to a counter"))?;
         Ok(())
     }
+}
+
+/// The headers of an event that waits for another attempt. Its message id says which one, so that a crash after a park
+/// can't leave two.
+fn waiting(original: &HeaderMap, owner: Owner<'_>, history: &History) -> HeaderMap {
+    let History { delivery, attempt, resend, first_failure, held, parks } = history;
+    let mut headers = carried(original, owner, history);
+    if let Some(first_failure) = first_failure {
+        headers.insert(h::FIRST_FAILURE, first_failure.to_string());
+    }
+    headers.insert(h::ATTEMPT, attempt.to_string());
+    headers.insert(h::HELD_MS, held.as_millis().to_string());
+    headers.insert(h::PARKS, parks.to_string());
+    headers.insert(h::MESSAGE_ID, format!("{delivery}:{}:{resend}:p{parks}", owner.lane));
+    headers
 }
 
 /// The event's own headers without those that steer a stream, and those that every parked or dead message carries.

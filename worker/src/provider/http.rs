@@ -1,46 +1,235 @@
-//! The provider `http`: any API that takes one JSON record a request. The record is the body.
+//! The provider `http`: any HTTP API. The record is the body, or one of several in it.
 
+use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use ropeway_crds::provider::{HttpMethod, HttpProvider};
+use ropeway_crds::provider::{HttpFormat, HttpMethod, HttpProvider};
+use serde_json::value::RawValue;
 use url::Url;
 
 use super::Request;
-use crate::map::Record;
+use crate::{cloud_event::encode_header, map::Record};
 
 /// A request can't be made from the Destination's spec.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// `url` is none.
-    #[error("provider.http.url is not a URL: {0}")]
-    Url(#[source] url::ParseError),
+    /// The address is none.
+    #[error("{field} is not a URL: {source}")]
+    Url {
+        /// The field of the spec.
+        field: &'static str,
+        /// What is wrong with it.
+        source: url::ParseError,
+    },
     /// A header can't be sent.
-    #[error("the header {name} of provider.http.headers holds what no header may hold")]
+    #[error("the header {name} holds what no header may hold; see {field}")]
     Header {
         /// Its name.
         name: String,
+        /// The field of the spec.
+        field: &'static str,
+    },
+    /// A key to sign with can't be used. What it holds is not said.
+    #[error(
+        "provider.webhook.signing.keys[{index}] is no key: whsec_ or whsk_ and base 64 of 24 to 64 bytes (whsk_: 32 or 64)"
+    )]
+    Key {
+        /// Which one.
+        index: usize,
     },
 }
 
-/// How a record becomes a request. `header_values` holds the values of the provider's headers, in their order.
+/// How records become a request. `header_values` holds the values of the provider's headers, in their order;
+/// `idempotency` is the header that one record's key goes into.
 ///
 /// # Errors
 /// If the URL or a header is unusable.
-pub fn request(provider: &HttpProvider, header_values: &[String], record: &Record) -> Result<Request, RequestError> {
-    let url = Url::parse(&provider.url).map_err(RequestError::Url)?;
+pub fn request(
+    provider: &HttpProvider,
+    header_values: &[String],
+    idempotency: Option<&str>,
+    records: &[&Record],
+) -> Result<Request, RequestError> {
+    let url = Url::parse(&provider.url).map_err(|source| RequestError::Url { field: "provider.http.url", source })?;
     let method = match provider.method.unwrap_or_default() {
         HttpMethod::Post => Method::POST,
         HttpMethod::Put => Method::PUT,
         HttpMethod::Patch => Method::PATCH,
     };
+    let format = provider.format.unwrap_or_default();
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(format)));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    for (given, value) in provider.headers.iter().flatten().zip(header_values) {
-        let refuse = || RequestError::Header { name: given.name.clone() };
-        let name = HeaderName::try_from(&given.name).map_err(|_| refuse())?;
-        let mut value = HeaderValue::try_from(value).map_err(|_| refuse())?;
-        value.set_sensitive(given.value_from.is_some());
-        headers.insert(name, value);
+    if let (HttpFormat::CloudEventsBinary, [record]) = (format, records) {
+        attributes_into(&mut headers, record)?;
     }
-    Ok(Request { method, url, headers, body: record.body.clone() })
+    if let (Some(name), [record]) = (idempotency, records) {
+        insert(&mut headers, "idempotency.header", name, &record.key, false)?;
+    }
+    for (given, value) in provider.headers.iter().flatten().zip(header_values) {
+        insert(&mut headers, "provider.http.headers", &given.name, value, given.value_from.is_some())?;
+    }
+    Ok(Request { method, url, headers, body: body(format, records) })
+}
+
+/// The bytes that `count` records of `bytes` in all take in a body.
+pub fn body_size(format: HttpFormat, count: usize, bytes: usize) -> usize {
+    match format {
+        HttpFormat::JsonArray => bytes + count + 1,
+        HttpFormat::Ndjson => bytes + count,
+        HttpFormat::Json | HttpFormat::CloudEventsBinary | HttpFormat::CloudEventsStructured => bytes,
+    }
+}
+
+fn content_type(format: HttpFormat) -> &'static str {
+    match format {
+        HttpFormat::Json | HttpFormat::JsonArray | HttpFormat::CloudEventsBinary => "application/json",
+        HttpFormat::Ndjson => "application/x-ndjson",
+        HttpFormat::CloudEventsStructured => "application/cloudevents+json",
+    }
+}
+
+fn body(format: HttpFormat, records: &[&Record]) -> Bytes {
+    let total = records.iter().map(|record| record.body.len()).sum();
+    match (format, records) {
+        (HttpFormat::JsonArray, _) => {
+            let mut body = BytesMut::with_capacity(body_size(format, records.len(), total));
+            body.put_u8(b'[');
+            for (index, record) in records.iter().enumerate() {
+                if index > 0 {
+                    body.put_u8(b',');
+                }
+                body.put_slice(&record.body);
+            }
+            body.put_u8(b']');
+            body.freeze()
+        }
+        (HttpFormat::Ndjson, _) => {
+            let mut body = BytesMut::with_capacity(body_size(format, records.len(), total));
+            for record in records {
+                body.put_slice(&record.body);
+                body.put_u8(b'\n');
+            }
+            body.freeze()
+        }
+        (HttpFormat::CloudEventsStructured, [record]) => structured(record),
+        (_, [record]) => record.body.clone(),
+        (_, _) => unreachable!("only the formats above hold several records"),
+    }
+}
+
+/// The attributes of a record's event by their names in CloudEvents.
+pub(crate) fn attributes(record: &Record) -> impl Iterator<Item = (&str, &str)> {
+    let event = &record.attributes;
+    let fixed = [
+        ("specversion", Some("1.0")),
+        ("id", Some(event.id.as_str())),
+        ("source", Some(event.source.as_str())),
+        ("type", Some(event.r#type.as_str())),
+        ("time", event.time.as_deref()),
+        ("subject", event.subject.as_deref()),
+    ];
+    let extensions = event.extensions.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    fixed.into_iter().filter_map(|(name, value)| Some((name, value?))).chain(extensions)
+}
+
+fn attributes_into(headers: &mut HeaderMap, record: &Record) -> Result<(), RequestError> {
+    for (name, value) in attributes(record) {
+        insert(headers, "provider.http.format", &format!("ce-{name}"), &encode_header(value), false)?;
+    }
+    Ok(())
+}
+
+fn structured(record: &Record) -> Bytes {
+    #[derive(serde::Serialize)]
+    struct Envelope<'a> {
+        #[serde(flatten)]
+        attributes: std::collections::BTreeMap<&'a str, &'a str>,
+        datacontenttype: &'static str,
+        data: &'a RawValue,
+    }
+    let data = std::str::from_utf8(&record.body).ok().and_then(|text| serde_json::from_str(text).ok());
+    let envelope = Envelope {
+        attributes: attributes(record).collect(),
+        datacontenttype: "application/json",
+        data: data.expect("a record is JSON that we wrote"),
+    };
+    serde_json::to_vec(&envelope).expect("texts and raw JSON are writable").into()
+}
+
+fn insert(
+    headers: &mut HeaderMap,
+    field: &'static str,
+    name: &str,
+    value: &str,
+    sensitive: bool,
+) -> Result<(), RequestError> {
+    let refuse = || RequestError::Header { name: name.to_owned(), field };
+    let name = HeaderName::try_from(name).map_err(|_| refuse())?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| refuse())?;
+    value.set_sensitive(sensitive);
+    headers.insert(name, value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ropeway_mapping::EventAttributes;
+
+    use super::*;
+
+    fn record(body: &'static str) -> Record {
+        let attributes = EventAttributes {
+            id: "e 1".into(),
+            source: "/shop".into(),
+            r#type: "order".into(),
+            extensions: [("tenant".to_owned(), "eu".to_owned())].into(),
+            ..EventAttributes::default()
+        };
+        Record { body: Bytes::from_static(body.as_bytes()), key: "k1".into(), attributes: attributes.into() }
+    }
+
+    fn made(format: HttpFormat, records: &[Record]) -> Request {
+        let provider = HttpProvider {
+            url: "https://api.example.com/v1".into(),
+            format: Some(format),
+            method: None,
+            headers: None,
+        };
+        let records: Vec<&Record> = records.iter().collect();
+        request(&provider, &[], (records.len() == 1).then_some("Idempotency-Key"), &records).unwrap()
+    }
+
+    #[test]
+    fn several_records_make_one_body_of_the_size_that_was_foretold() {
+        let records = [record("{\"a\":1}"), record("{}"), record("[2]")];
+        let bytes = records.iter().map(|record| record.body.len()).sum();
+        for (format, expected) in
+            [(HttpFormat::JsonArray, "[{\"a\":1},{},[2]]"), (HttpFormat::Ndjson, "{\"a\":1}\n{}\n[2]\n")]
+        {
+            let request = made(format, &records);
+            assert_eq!(request.body, expected);
+            assert_eq!(body_size(format, records.len(), bytes), request.body.len());
+            assert!(!request.headers.contains_key("idempotency-key"));
+        }
+    }
+
+    #[test]
+    fn a_cloud_event_goes_out_in_both_modes() {
+        let binary = made(HttpFormat::CloudEventsBinary, &[record("{\"a\":1}")]);
+        assert_eq!(
+            (binary.headers["ce-id"].to_str().unwrap(), binary.headers["ce-tenant"].to_str().unwrap()),
+            ("e%201", "eu")
+        );
+        assert_eq!(binary.body, "{\"a\":1}");
+        let whole = made(HttpFormat::CloudEventsStructured, &[record("{\"a\":1}")]);
+        let body: serde_json::Value = serde_json::from_slice(&whole.body).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "specversion": "1.0", "id": "e 1", "source": "/shop", "type": "order", "tenant": "eu",
+                "datacontenttype": "application/json", "data": { "a": 1 },
+            })
+        );
+        assert_eq!(whole.headers["idempotency-key"], "k1");
+    }
 }

@@ -1,4 +1,8 @@
-use ropeway_crds::{DestinationSpec, report::LaneReport};
+use ropeway_crds::{
+    DestinationSpec,
+    account::{Cause, CircuitState, LimitRecord},
+    report::LaneReport,
+};
 use serde_json::json;
 
 use super::*;
@@ -23,12 +27,15 @@ fn lane(credentials_refused: bool, failures: u64) -> LaneView {
             destination: "crm".into(),
             bound: true,
             problem: None,
+            trouble: None,
             credentials_refused,
             recent_attempts: 4,
             recent_failures: failures,
             last_success: Timestamp::from_second(50).ok(),
             last_error: None,
         }],
+        circuit: None,
+        limit: None,
     }
 }
 
@@ -43,42 +50,39 @@ fn each_situation_has_its_conditions() {
     let no_key = resolve(&destination().spec, &SecretFacts::from([("keys".into(), Some(Default::default()))]));
     let fine = resolve(&destination().spec, &SecretFacts::from([("keys".into(), Some(["token".to_owned()].into()))]));
     type Case<'a> = (&'a str, &'a [Finding], Vec<LaneView>, &'a [(&'a str, &'a str)]);
+    let calm = ("True", "CircuitClosed");
+    let unknown = ("Unknown", "Pending");
     let cases: [Case<'_>; 6] = [
-        ("unused", &fine, vec![], &[("True", "Resolved"), ("Unknown", "Pending"), ("Unknown", "Pending")]),
+        ("unused", &fine, vec![], &[("True", "Resolved"), unknown, unknown, unknown]),
         (
             "used",
             &fine,
             vec![lane(false, 1)],
-            &[("True", "Resolved"), ("True", "Delivering"), ("True", "CredentialsAccepted")],
+            &[("True", "Resolved"), ("True", "Delivering"), ("True", "CredentialsAccepted"), calm],
         ),
         (
             "failing",
             &fine,
             vec![lane(false, 2)],
-            &[("True", "Resolved"), ("False", "DeliveryFailing"), ("True", "CredentialsAccepted")],
+            &[("True", "Resolved"), ("False", "DeliveryFailing"), ("True", "CredentialsAccepted"), calm],
         ),
         (
             "refused in one of two",
             &fine,
             vec![lane(false, 0), lane(true, 0)],
-            &[("True", "Resolved"), ("False", "CredentialsRefused"), ("False", "CredentialsRefused")],
+            &[("True", "Resolved"), ("False", "CredentialsRefused"), ("False", "CredentialsRefused"), calm],
         ),
         (
             "no Secret",
             &missing,
             vec![],
-            &[("False", "SecretNotFound"), ("Unknown", "Pending"), ("Unknown", "Pending"), ("True", "SecretNotFound")],
+            &[("False", "SecretNotFound"), unknown, unknown, unknown, ("True", "SecretNotFound")],
         ),
         (
             "no key",
             &no_key,
             vec![],
-            &[
-                ("False", "SecretKeyNotFound"),
-                ("Unknown", "Pending"),
-                ("Unknown", "Pending"),
-                ("True", "SecretKeyNotFound"),
-            ],
+            &[("False", "SecretKeyNotFound"), unknown, unknown, unknown, ("True", "SecretKeyNotFound")],
         ),
     ];
     for (name, findings, lanes, expected) in cases {
@@ -94,4 +98,50 @@ fn figures_are_folded_over_all_that_send_here() {
     let delivery = folded.delivery.unwrap();
     assert_eq!((folded.used_by, delivery.delivered, delivery.pending, delivery.dead_letters), (Some(2), 4, 2, 6));
     assert_eq!(delivery.last_success_time, Timestamp::from_second(50).ok().map(Time));
+}
+
+#[test]
+fn an_open_circuit_is_shown_with_its_cause_and_told_once() {
+    let now = Timestamp::from_second(100).unwrap();
+    for (cause, reason) in [
+        (Cause::Errors, "CircuitOpen"),
+        (Cause::Credentials, "CredentialsRefused"),
+        (Cause::Gone, "DestinationGone"),
+        (Cause::Rule, "HeldByRule"),
+        (Cause::Address, "AddressRefused"),
+        (Cause::Configuration, "ConfigurationUnusable"),
+        (Cause::Manual, "HeldByHand"),
+    ] {
+        let circuit = CircuitRecord {
+            state: CircuitState::Open,
+            cause: Some(cause),
+            reason: Some("it answered 503".into()),
+            next_probe: Some(now),
+            ..CircuitRecord::closed(now)
+        };
+        let open = LaneView { circuit: Some(circuit), ..lane(false, 0) };
+        let before = status(&destination(), &[], &[lane(false, 0)], 1, now);
+        let after = status(&destination(), &[], &[open], 1, now);
+        let of = |kind: &str| after.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+        assert_eq!((of("CircuitClosed").status.as_str(), of("CircuitClosed").reason.as_str()), ("False", reason));
+        assert_eq!((of("Healthy").status.as_str(), of("Ready").status.as_str()), ("False", "True"));
+        let shown = after.circuit.clone().unwrap();
+        assert_eq!((shown.state.as_str(), shown.last_open_reason.as_deref()), ("Open", Some(cause.as_str())));
+        let told = |from: &DestinationStatus, to: &DestinationStatus| {
+            events(Some(from), to).into_iter().map(|event| event.reason).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&before, &after), ["CircuitOpened"]);
+        assert_eq!(told(&after, &before), ["CircuitClosed"]);
+        assert!(told(&after, &after).is_empty());
+    }
+}
+
+#[test]
+fn a_limit_is_shown_where_the_spec_or_the_destination_sets_one() {
+    let now = Timestamp::from_second(100).unwrap();
+    assert_eq!(status(&destination(), &[], &[lane(false, 0)], 1, now).rate_limit, None);
+    let limit = LimitRecord { closed_until: 130_000, factor: 490, ..LimitRecord::default() };
+    let limited = LaneView { limit: Some(limit), ..lane(false, 0) };
+    let shown = status(&destination(), &[], &[limited], 1, now).rate_limit.unwrap();
+    assert_eq!((shown.used_percent, shown.reset_at), (Some(49), Timestamp::from_second(130).ok().map(Time)));
 }

@@ -68,7 +68,14 @@ mod tests {
             Identity { name: "i".into(), namespace: "n".into(), namespace_uid: "nu".into(), uid: "iu".into() };
         let lane = LaneId::new(&ShortUid::of("iu"), destination);
         let consumer = lane_consumer(&identity, &lane, Duration::from_secs(30), Vec::new());
-        LanePlan { destination: destination.into(), lane, start_at, events: consumer.clone(), retries: consumer }
+        LanePlan {
+            destination: destination.into(),
+            lane,
+            account: None,
+            start_at,
+            events: consumer.clone(),
+            retries: consumer,
+        }
     }
 
     fn source(own: bool, start_at: Option<StreamStart>) -> Source {

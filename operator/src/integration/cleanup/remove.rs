@@ -33,6 +33,7 @@ pub(super) async fn own(
         jetstream.delete_consumer(&retries, lane.as_str()).await?;
         jetstream.purge(&retries, &names.later_of(lane)).await?;
         jetstream.purge(&retries, &names.again(lane)).await?;
+        jetstream.purge_entries(&names.state_bucket(), &names::hold_key(lane)).await?;
     }
     if let SourcePlan::Own(config) = &plan.source {
         jetstream.delete_stream(&config.name).await?;

@@ -59,11 +59,12 @@ pub fn jetstream_plan(
 }
 
 fn lane_plan(identity: &Identity, names: &NamespaceNames, lane: &ResolvedLane, filters: &[String]) -> LanePlan {
-    let ResolvedLane { lane, destination, start_at, timeout } = lane;
+    let ResolvedLane { lane, destination, account, start_at, timeout } = lane;
     // Two deliveries after each other and what lies around them: a message in hand must not be handed out again.
     let wait = (timeout.std() * 2 + Duration::from_secs(10)).max(Duration::from_secs(30));
     LanePlan {
         destination: destination.clone(),
+        account: account.clone(),
         start_at: *start_at,
         events: lane_consumer(identity, lane, wait, filters.to_vec()),
         retries: lane_consumer(identity, lane, wait, vec![names.again(lane)]),

@@ -62,9 +62,9 @@ pub(super) fn resolve(
         let program = program.and_then(|source| compiler.program(&place("transform"), source, Purpose::Transform));
         programs.transforms.extend(transform.map(|source| (destination.name.clone(), source)));
         mapping.destinations.push(DestinationMapping { name: destination.name.clone(), filter, transform: program });
-        let spec = observed.destinations.get(&destination.r#ref).and_then(Option::as_ref);
-        let policy =
-            DeliveryPolicy::resolve(destination.delivery.as_ref(), spec.and_then(|spec| spec.delivery.as_ref()));
+        let account = observed.destinations.get(&destination.r#ref).and_then(Option::as_ref);
+        let general = account.and_then(|account| account.spec.delivery.as_ref());
+        let policy = DeliveryPolicy::resolve(destination.delivery.as_ref(), general);
         for (index, rule) in policy.outcomes.iter().enumerate() {
             compiler.program(&place(&format!("delivery.outcomes[{index}].when")), &rule.when, Purpose::Outcome);
         }

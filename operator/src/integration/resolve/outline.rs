@@ -35,6 +35,7 @@ pub fn outline(integration: &Integration, namespace_uid: &str) -> Option<Outline
     let lane = |destination: &IntegrationDestination| ResolvedLane {
         lane: LaneId::new(&short, &destination.name),
         destination: destination.name.clone(),
+        account: None,
         start_at: destination.start_at.unwrap_or_default(),
         timeout: DeliveryPolicy::resolve(destination.delivery.as_ref(), None).timeout,
     };

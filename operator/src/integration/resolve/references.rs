@@ -15,7 +15,7 @@ pub(super) fn secrets(observed: &Observed, findings: &mut Vec<Finding>) -> BTree
     let verification = verification_keys(&observed.integration.spec).into_iter();
     wanted.extend(verification.map(|key| ("spec.source.webhook.verification".to_owned(), key)));
     for (name, destination) in &observed.destinations {
-        let keys = destination.iter().flat_map(|spec| spec.secret_keys());
+        let keys = destination.iter().flat_map(|account| account.spec.secret_keys());
         wanted.extend(keys.map(|key| (format!("Destination {name}"), key)));
     }
     let mut secrets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -5,7 +5,7 @@ use ropeway_mapping::compile;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::integration::observe::AccountFact;
+use crate::integration::observe::{Account, AccountFact};
 
 fn integration() -> Value {
     json!({
@@ -40,7 +40,7 @@ fn observed(integration: Value) -> Observed {
     Observed {
         integration,
         namespace_uid: "nu".into(),
-        destinations: BTreeMap::from([("hubspot".into(), Some(destination.spec))]),
+        destinations: BTreeMap::from([("hubspot".into(), Some(Account::of(destination)))]),
         secrets: BTreeMap::from([("keys".into(), Some(["hook", "token"].map(String::from).into()))]),
         config_maps: BTreeMap::from([("programs".into(), Some(BTreeMap::from([("shape".into(), ".".into())])))]),
         service_account: None,

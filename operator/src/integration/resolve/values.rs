@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ropeway_crds::{
+    DestinationSpec,
     condition::{ConditionType, Finding, Reason},
     delivery::DeliveryPolicy,
     duration::ByteSize,
@@ -55,6 +56,21 @@ pub(super) fn check(observed: &Observed, findings: &mut Vec<Finding>) {
             let message = "spec.source.stream.subjects: subjects that begin with $ or ropeway. can't be a source";
             refuse(ConditionType::SourceReady, message.into());
         }
+    }
+}
+
+/// Checks what a Destination says of its limits: `ropeway dev` reads files that no API server has judged.
+pub(super) fn check_account(name: &str, spec: &DestinationSpec, findings: &mut Vec<Finding>) {
+    let mut refuse = |message: String| {
+        let message = format!("Destination {name}: {message}");
+        findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::InvalidSpec, message));
+    };
+    if spec.batching.as_ref().and_then(|batching| batching.max_bytes).is_some_and(|size| size.bytes() == 0) {
+        refuse("spec.batching.maxBytes: give at least one byte".into());
+    }
+    let signing = spec.provider.webhook.as_ref().map(|webhook| webhook.signing.keys.len());
+    if signing == Some(0) {
+        refuse("spec.provider.webhook.signing.keys: give at least one key".into());
     }
 }
 

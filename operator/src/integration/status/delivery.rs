@@ -84,6 +84,7 @@ pub(super) fn lanes(
         LaneStatus {
             name: name.clone(),
             ready: workers.bound.get(name).copied().unwrap_or(false),
+            circuit: observations.shared.circuits.get(name).map(|circuit| circuit.state.as_str().to_owned()),
             delivered: whole(counts.delivered),
             filtered: whole(counts.filtered),
             retried: whole(counts.retried),

@@ -35,6 +35,18 @@ pub fn events(previous: Option<&IntegrationStatus>, next: &IntegrationStatus) ->
         let note = format!("{} events became dead letters; see status.deadLetters.reasons", held(next));
         events.push(Event { warning: true, reason: "DeadLetters", note });
     }
+    let delivery_held = |status: &IntegrationStatus| {
+        let held = status.conditions.iter().find(|condition| condition.type_ == "DeliveryHeld");
+        held.map(|held| held.message.clone())
+    };
+    match (delivery_held(previous), delivery_held(next)) {
+        (None, Some(note)) => events.push(Event { warning: true, reason: "DeliveryHeld", note }),
+        (Some(_), None) => {
+            let note = "the lane that was held goes on".to_owned();
+            events.push(Event { warning: false, reason: "DeliveryReleased", note });
+        }
+        _ => {}
+    }
     if let (Some(before), Some(after)) = (&previous.state, &next.state)
         && before != after
     {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use ropeway_crds::{
+    account::{Cause, CircuitRecord, CircuitState, LaneHold},
     condition::{ConditionType, Finding, Reason},
     integration::State,
     report::Problem,
@@ -52,6 +53,7 @@ pub(super) fn findings(known: &Known<'_>, previous: &IntegrationStatus, workers:
         (None, None) => {}
     }
     all.extend([mapping, resolved, source, available]);
+    all.extend(held(known));
     all
 }
 
@@ -210,6 +212,20 @@ fn healthy(known: &Known<'_>, workers: Option<&Workers>) -> Finding {
             format!("the destination {name} refuses our credentials; renew the Secret that its Destination names");
         return Finding::fails(kind, Reason::CredentialsRefused, message);
     }
+    if let Some(held) = held(known) {
+        return Finding { kind, status: Some(false), ..held };
+    }
+    for name in names() {
+        if let Some(circuit) = observations.shared.circuits.get(name)
+            && let Some(finding) = circuit_finding(kind, &format!("the circuit of destination {name}"), circuit)
+        {
+            return finding;
+        }
+        if let Some(trouble) = workers.lane(name).find_map(|lane| lane.trouble.as_ref()) {
+            let message = format!("the lane to {name} can't settle events, which stay pending: {}", trouble.message);
+            return Finding::fails(kind, Reason::DeadLettersRefused, message);
+        }
+    }
     for name in names() {
         let (attempts, failures) = recent(workers, name);
         if attempts >= FEWEST_ATTEMPTS && failures.saturating_mul(100) >= attempts.saturating_mul(FAILING_PERCENT) {
@@ -227,6 +243,38 @@ fn healthy(known: &Known<'_>, workers: Option<&Workers>) -> Finding {
         return Finding::unknown(kind, Reason::Pending, "no worker reports in");
     }
     Finding::holds(kind, Reason::Delivering, "what was tried lately succeeded, or nothing was tried")
+}
+
+/// A lane that is held under the current configuration.
+fn held(known: &Known<'_>) -> Option<Finding> {
+    let (plan, observations) = (known.plan?, known.observations?);
+    let hold = |(name, hold): (&String, &LaneHold)| {
+        let LaneHold { reason, message, .. } = hold;
+        let message = format!(
+            "the lane to {name} is held, since most of its events would end as {reason}; repair it, or annotate ropeway.dev/resume=now; last: {message}"
+        );
+        Finding::holds(ConditionType::DeliveryHeld, Reason::DeliveryHeld, message)
+    };
+    let mut holds = observations.shared.holds.iter().filter(|(_, hold)| hold.config == plan.fingerprint);
+    holds.next().map(hold)
+}
+
+/// What an open circuit means; none where it is closed. `whose` begins the message.
+pub(crate) fn circuit_finding(kind: ConditionType, whose: &str, circuit: &CircuitRecord) -> Option<Finding> {
+    if circuit.state == CircuitState::Closed {
+        return None;
+    }
+    let said = circuit.reason.as_deref().unwrap_or("too many requests fail");
+    let (reason, remedy) = match circuit.cause {
+        None | Some(Cause::Errors) => (Reason::CircuitOpen, "it is tried again by itself"),
+        Some(Cause::Credentials) => (Reason::CredentialsRefused, "renew the Secret that its Destination names"),
+        Some(Cause::Gone) => (Reason::DestinationGone, "correct the Destination's address or our rights there"),
+        Some(Cause::Rule) => (Reason::HeldByRule, "see delivery.outcomes"),
+        Some(Cause::Address) => (Reason::AddressRefused, "correct the address, or let the administrator allow it"),
+        Some(Cause::Configuration) => (Reason::ConfigurationUnusable, "correct the Destination"),
+        Some(Cause::Manual) => (Reason::HeldByHand, "take the annotation ropeway.dev/circuit away to go on"),
+    };
+    Some(Finding::fails(kind, reason, format!("{whose} is {}; {remedy}; {said}", circuit.state.as_str())))
 }
 
 /// Attempts and failures of a lane within the last five minutes, over all workers.

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use ropeway_crds::{
+    account::{Cause, CircuitRecord, CircuitState, LaneHold},
     condition::{ConditionType, Reason},
     report::{Failure, LaneReport, Problem, WorkerReport},
 };
@@ -56,6 +57,7 @@ fn report(plan: &Plan, worker: &str) -> WorkerReport {
             destination: "hubspot".into(),
             bound: true,
             problem: None,
+            trouble: None,
             credentials_refused: false,
             recent_attempts: 10,
             recent_failures: 4,
@@ -72,7 +74,7 @@ fn world() -> World {
     World {
         integration: integration(),
         findings: Vec::new(),
-        observations: Some(Observations { workers, figures: Figures::default() }),
+        observations: Some(Observations { workers, ..Observations::default() }),
         plan: Some(plan),
         fault: None,
         leaving: 0,
@@ -101,6 +103,25 @@ impl World {
 
     fn lane(&mut self) -> &mut LaneReport {
         &mut self.workers()[0].lanes[0]
+    }
+
+    fn open(&mut self, cause: Cause) {
+        let circuit =
+            CircuitRecord { state: CircuitState::Open, cause: Some(cause), ..CircuitRecord::closed(time(NOW)) };
+        let shared = &mut self.observations.as_mut().unwrap().shared;
+        shared.circuits.insert("hubspot".into(), circuit);
+    }
+
+    fn hold(&mut self, current: bool) {
+        let fingerprint = self.plan.as_ref().unwrap().fingerprint.clone();
+        let hold = LaneHold {
+            reason: "Rejected".into(),
+            message: "refused".into(),
+            since: time(NOW),
+            next_probe: time(NOW),
+            config: if current { fingerprint } else { "another".into() },
+        };
+        self.observations.as_mut().unwrap().shared.holds.insert("hubspot".into(), hold);
     }
 
     fn figures(&mut self) -> &mut Figures {
@@ -392,6 +413,27 @@ fn cases() -> Vec<Case> {
             ("False", Reason::DeadLettersGrowing),
             "settled",
         ),
+        ("the circuit is open", |it| it.open(Cause::Errors), ready, ("False", Reason::CircuitOpen), "settled"),
+        ("held open by hand", |it| it.open(Cause::Manual), ready, ("False", Reason::HeldByHand), "settled"),
+        ("gone", |it| it.open(Cause::Gone), ready, ("False", Reason::DestinationGone), "settled"),
+        ("a rule holds it", |it| it.open(Cause::Rule), ready, ("False", Reason::HeldByRule), "settled"),
+        ("its address", |it| it.open(Cause::Address), ready, ("False", Reason::AddressRefused), "settled"),
+        (
+            "its configuration",
+            |it| it.open(Cause::Configuration),
+            ready,
+            ("False", Reason::ConfigurationUnusable),
+            "settled",
+        ),
+        (
+            "a dead letter is refused",
+            |it| it.lane().trouble = Some(Problem { reason: "DeadLetterRefused".into(), message: "full".into() }),
+            ready,
+            ("False", Reason::DeadLettersRefused),
+            "settled",
+        ),
+        ("a lane is held", |it| it.hold(true), ready, ("False", Reason::DeliveryHeld), "settled"),
+        ("it was held under another configuration", |it| it.hold(false), ready, healthy, "settled"),
         ("old dead letter", |it| it.figures().newest_dead_letter = Some(time(NOW - 301)), ready, healthy, "settled"),
     ]
 }
@@ -425,7 +467,7 @@ fn every_reason_is_reached() {
         seen.extend(world.status().conditions.into_iter().map(|condition| condition.reason));
     }
     // Of workers that went missing and of Destinations other tables speak.
-    let elsewhere = [Reason::WorkersMissing, Reason::CredentialsAccepted];
+    let elsewhere = [Reason::WorkersMissing, Reason::CredentialsAccepted, Reason::CircuitClosed];
     let missed: Vec<_> =
         Reason::ALL.iter().filter(|reason| !elsewhere.contains(reason) && !seen.contains(reason.as_str())).collect();
     assert!(missed.is_empty(), "{missed:?}");

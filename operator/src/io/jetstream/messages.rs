@@ -141,7 +141,15 @@ impl JetStream {
     /// # Errors
     /// See [`NatsError`]; of a missing stream there are none.
     pub async fn last_values(&self, stream: &str, filter: &str) -> Result<Vec<(String, Bytes)>, NatsError> {
-        match ropeway_nats::last_values(&self.client, stream, filter).await {
+        self.last_values_of(stream, &[filter.to_owned()]).await
+    }
+
+    /// The last value of each subject that one of the filters matches.
+    ///
+    /// # Errors
+    /// As [`JetStream::last_values`].
+    pub async fn last_values_of(&self, stream: &str, filters: &[String]) -> Result<Vec<(String, Bytes)>, NatsError> {
+        match ropeway_nats::last_values(&self.client, stream, filters).await {
             Ok(values) => Ok(values.into_iter().map(|(subject, body)| (subject.to_string(), body)).collect()),
             Err(LastValueError::Refused { status: 404 | 503, .. }) => Ok(Vec::new()),
             Err(error) => Err(unanswered(format!("read the last values of stream {stream}"), error)),

@@ -1,0 +1,293 @@
+//! How fast one Destination is served: permits are given out here, one for each request.
+//!
+//! A permit is a place among the requests under way and, where there is a rate limit, a slot of time. Nothing is held
+//! while waiting for either.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use ropeway_crds::{
+    account::LimitRecord,
+    limits::RatePolicy,
+    names::{ShortUid, limit_key},
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    Account, TRIES,
+    limit::{self, RENEW_AFTER, Slots, Take},
+};
+use crate::io::{account::Versioned, jetstream::Broker};
+
+/// Requests under way at a time in one worker, where the Destination sets no limit over all workers.
+pub const CONCURRENCY: usize = 64;
+
+/// How often the server's clock is asked for.
+const CLOCK_PERIOD: Duration = Duration::from_secs(30);
+
+/// The longest nap before it is looked again whether something has changed.
+const NAP: Duration = Duration::from_secs(1);
+
+/// The pace of one Destination in this worker.
+#[derive(Debug)]
+pub struct Pace {
+    id: ShortUid,
+    worker: String,
+    policy: RatePolicy,
+    broker: Broker,
+    inner: Mutex<Inner>,
+    under_way: AtomicUsize,
+    changed: Notify,
+    leasing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    known: Versioned<LimitRecord>,
+    slots: Slots,
+    /// The end of the last lease, in microseconds of the server's clock.
+    leased_until: i64,
+    /// When this worker last said that it is there.
+    renewed: Option<Instant>,
+    /// How far the server's clock is ahead, in microseconds.
+    offset: i64,
+    offset_known: Option<Instant>,
+}
+
+/// The right to send one request. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Permit(Arc<Account>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let pace = self.0.pace();
+        pace.under_way.fetch_sub(1, Ordering::AcqRel);
+        pace.changed.notify_one();
+    }
+}
+
+/// What has to happen before a request may be sent.
+enum Wait {
+    Change,
+    For(Duration),
+    Lease,
+}
+
+impl Pace {
+    pub(super) fn new(id: ShortUid, worker: &str, policy: RatePolicy, broker: Broker) -> Self {
+        Self {
+            id,
+            worker: worker.to_owned(),
+            policy,
+            broker,
+            inner: Mutex::default(),
+            under_way: AtomicUsize::new(0),
+            changed: Notify::new(),
+            leasing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether answers slow deliveries down.
+    pub fn honors_headers(&self) -> bool {
+        self.policy.honor_response_headers
+    }
+
+    /// How many requests are worth preparing: as many as may be under way, or fewer where the rate is low.
+    pub fn worth_preparing(&self) -> usize {
+        let by_rate = self.policy.limit.map_or(usize::MAX, |rate| {
+            let a_second =
+                u64::from(rate.requests) * 1_000 / u64::try_from(rate.per.std().as_millis()).unwrap_or(1).max(1);
+            usize::try_from(2 * a_second).unwrap_or(usize::MAX).max(2)
+        });
+        let most = self.policy.max_concurrency.map_or(CONCURRENCY, |most| usize::try_from(most).unwrap_or(CONCURRENCY));
+        by_rate.min(most).clamp(1, 1_000)
+    }
+
+    /// Takes what was read from the bucket, unless something newer is known.
+    pub fn learn(&self, read: Versioned<LimitRecord>) {
+        let mut inner = self.lock();
+        if read.revision > inner.known.revision {
+            // What was leased at a faster pace must not be used at a slower one.
+            let factor = |known: &Versioned<LimitRecord>| known.value.as_ref().map(|value| value.factor);
+            if factor(&read) < factor(&inner.known) {
+                inner.slots.clear();
+            }
+            inner.known = read;
+            drop(inner);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// A permit if there is one at once.
+    pub fn try_permit(&self, account: &Arc<Account>) -> Option<Permit> {
+        self.take(account).ok()
+    }
+
+    /// Waits for a permit.
+    pub async fn permit(&self, account: &Arc<Account>) -> Permit {
+        loop {
+            let changed = self.changed.notified();
+            match self.take(account) {
+                Ok(permit) => return permit,
+                Err(Wait::Change) => drop(timeout(NAP, changed).await),
+                Err(Wait::For(wait)) if wait < Duration::from_millis(50) => sleep(wait).await,
+                Err(Wait::For(wait)) => drop(timeout(wait.min(NAP), changed).await),
+                Err(Wait::Lease) => self.lease().await,
+            }
+        }
+    }
+
+    fn take(&self, account: &Arc<Account>) -> Result<Permit, Wait> {
+        let mut inner = self.lock();
+        let now = Timestamp::now().as_microsecond() + inner.offset;
+        let record = inner.known.value.clone().unwrap_or_default();
+        let closed = record.closed_until.saturating_mul(1_000) - now;
+        if closed > 0 {
+            return Err(Wait::For(Duration::from_micros(u64::try_from(closed).unwrap_or(0))));
+        }
+        let shared = self.policy.max_concurrency.is_some();
+        let stale =
+            inner.renewed.is_none_or(|renewed| renewed.elapsed().as_millis() > RENEW_AFTER.unsigned_abs().into());
+        if shared && stale {
+            return Err(Wait::Lease);
+        }
+        let most = self.policy.max_concurrency.map_or(CONCURRENCY, |most| limit::share(&record, most, &self.worker));
+        if self.under_way.load(Ordering::Acquire) >= most {
+            return Err(Wait::Change);
+        }
+        if let Some(rate) = &self.policy.limit {
+            match inner.slots.take(limit::lateness(rate, record.factor), now) {
+                Take::Now => {}
+                Take::At(at) => {
+                    return Err(Wait::For(Duration::from_micros(u64::try_from(at - now).unwrap_or(0))));
+                }
+                Take::Empty => return Err(Wait::Lease),
+            }
+        }
+        self.under_way.fetch_add(1, Ordering::AcqRel);
+        Ok(Permit(Arc::clone(account)))
+    }
+
+    /// Takes slots out of the shared record, and says that this worker is there. When the record can't be reached, this
+    /// worker serves its share of the limit on its own.
+    async fn lease(&self) {
+        let _one_at_a_time = self.leasing.lock().await;
+        if self.has_slots() {
+            return;
+        }
+        self.set_clock().await;
+        let key = limit_key(&self.id);
+        for _ in 0..TRIES {
+            let (known, now) = {
+                let inner = self.lock();
+                (inner.known.clone(), Timestamp::now().as_microsecond() + inner.offset)
+            };
+            let record = known.value.clone().unwrap_or_default();
+            let (next, lease) = limit::lease(&record, &self.policy, &self.worker, now);
+            match self.broker.share(&key, &next, known.revision).await {
+                Ok(Some(revision)) => {
+                    let mut inner = self.lock();
+                    if let Some(lease) = lease {
+                        inner.slots.add(&lease);
+                        inner.leased_until = lease.first + lease.count * lease.step;
+                    }
+                    inner.renewed = Some(Instant::now());
+                    if revision > inner.known.revision {
+                        inner.known = Versioned { value: Some(next), revision };
+                    }
+                    return;
+                }
+                Ok(None) => match self.broker.shared(&key).await {
+                    Ok(read) => self.learn(read),
+                    Err(_) => break,
+                },
+                Err(error) => {
+                    tracing::warn!(account = %self.id, %error, cause = %error.source, "the rate limit can't be shared; this worker keeps to its share");
+                    break;
+                }
+            }
+            sleep(Duration::from_millis(rand::random_range(1..10))).await;
+        }
+        self.serve_alone();
+    }
+
+    fn has_slots(&self) -> bool {
+        let inner = self.lock();
+        let fresh =
+            inner.renewed.is_some_and(|renewed| renewed.elapsed().as_millis() <= RENEW_AFTER.unsigned_abs().into());
+        fresh && (self.policy.limit.is_none() || !inner.slots.is_empty())
+    }
+
+    fn serve_alone(&self) {
+        let mut inner = self.lock();
+        let now = Timestamp::now().as_microsecond() + inner.offset;
+        let record = inner.known.value.clone().unwrap_or_default();
+        if let Some(rate) = &self.policy.limit {
+            let lease = limit::alone(&record, rate, inner.leased_until, now);
+            inner.slots.add(&lease);
+            inner.leased_until = lease.first + lease.count * lease.step;
+        }
+        inner.renewed = Some(Instant::now());
+    }
+
+    async fn set_clock(&self) {
+        if self.lock().offset_known.is_some_and(|known| known.elapsed() < CLOCK_PERIOD) {
+            return;
+        }
+        match self.broker.clock_offset().await {
+            Ok(offset) => {
+                let mut inner = self.lock();
+                inner.offset = offset;
+                inner.offset_known = Some(Instant::now());
+            }
+            Err(error) => tracing::warn!(account = %self.id, %error, "the server's clock could not be read"),
+        }
+    }
+
+    /// The destination said that it is asked too often, or that its window is used up: all workers wait for so long and, if
+    /// `limited`, go on more slowly.
+    pub async fn slow_down(&self, pause: Option<Duration>, limited: bool) {
+        if pause.is_none() && (!limited || self.policy.limit.is_none()) {
+            return;
+        }
+        self.set_clock().await;
+        let key = limit_key(&self.id);
+        for _ in 0..TRIES {
+            let (known, next) = {
+                let mut inner = self.lock();
+                let now = (Timestamp::now().as_microsecond() + inner.offset) / 1_000;
+                let until = pause.map(|pause| now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)));
+                let record = inner.known.value.clone().unwrap_or_default();
+                let next = limit::slow_down(&record, until, limited, now);
+                if next == record {
+                    return;
+                }
+                // In this worker it counts at once, whatever becomes of the write.
+                inner.slots.clear();
+                inner.known.value = Some(next.clone());
+                (inner.known.revision, next)
+            };
+            match self.broker.share(&key, &next, known).await {
+                Ok(Some(revision)) => return self.learn(Versioned { value: Some(next), revision }),
+                Ok(None) => match self.broker.shared(&key).await {
+                    Ok(read) => self.learn(read),
+                    Err(_) => return,
+                },
+                Err(_) => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A lane at work: messages are taken, prepared, put together and sent, as many at a time as the account allows.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use jiff::Timestamp;
+use ropeway_crds::integration::State;
+use tokio::{
+    sync::watch,
+    time::{Instant, interval, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Lane, Trial,
+    work::{Item, Prepared},
+};
+use crate::{
+    account::Permit,
+    batch::Batcher,
+    hand::{Hand, PROGRESS},
+    io::jetstream::LaneStreams,
+    message::{Message, Origin},
+    provider,
+};
+
+/// What is between a message's arrival and its end.
+struct Flow<'a> {
+    lane: &'a Lane,
+    hand: Hand,
+    created: Timestamp,
+    preparing: FuturesUnordered<BoxFuture<'a, Prepared>>,
+    batcher: Batcher<Item>,
+    full: VecDeque<Vec<Item>>,
+    working: FuturesUnordered<BoxFuture<'a, ()>>,
+    gate: Option<BoxFuture<'a, Permit>>,
+}
+
+impl Lane {
+    /// Takes messages while the state is `Running` and nothing blocks the lane, at most `capacity` at a time, and finishes
+    /// what was begun.
+    pub(super) async fn flow(
+        &self,
+        mut streams: LaneStreams,
+        capacity: usize,
+        state: &mut watch::Receiver<Option<State>>,
+        stop: &CancellationToken,
+    ) {
+        let mut flow = Flow::new(self, streams.created);
+        let (mut circuit, mut hold) = (self.account.circuit_changes(), self.hold.subscribe());
+        let mut progress = interval(PROGRESS);
+        // One may have changed since it was looked at.
+        while self.blocked().is_none() {
+            flow.send_what_may_go();
+            // Twice as many as are asked for at a time: nothing may wait unseen in the client's buffer.
+            let room = flow.hand.len() < 2 * capacity;
+            let pause = self.account.retry_pause();
+            let due = flow.batcher.due();
+            let (next, origin) = tokio::select! {
+                () = stop.cancelled() => break,
+                changed = state.changed() => match changed {
+                    Ok(()) if *state.borrow() == Some(State::Running) => continue,
+                    _ => break,
+                },
+                _ = circuit.changed() => continue,
+                _ = hold.changed() => continue,
+                Some(()) = flow.working.next() => continue,
+                Some(prepared) = flow.preparing.next() => {
+                    flow.take(prepared);
+                    continue;
+                }
+                permit = until_some(&mut flow.gate) => {
+                    flow.send(permit);
+                    continue;
+                }
+                () = sleep_until(due.unwrap_or_else(std::time::Instant::now).into()), if due.is_some() => {
+                    let portion = flow.batcher.flush();
+                    flow.full.push_back(portion);
+                    continue;
+                }
+                _ = progress.tick() => {
+                    self.broker.still_working(flow.hand.overdue(Instant::now())).await;
+                    continue;
+                }
+                next = streams.events.next(), if room => (next, Origin::Events),
+                next = streams.retries.next(), if room && pause.is_zero() => (next, Origin::Retries),
+                () = sleep(pause), if !pause.is_zero() => continue,
+            };
+            match next {
+                Some(Ok(message)) => flow.begin(message, origin),
+                Some(Err(error)) => {
+                    tracing::warn!(lane = %self.id, %error, "reading a consumer failed; it is opened again");
+                    break;
+                }
+                None => break,
+            }
+        }
+        give_back_buffered(&mut streams).await;
+        flow.finish().await;
+    }
+}
+
+impl<'a> Flow<'a> {
+    fn new(lane: &'a Lane, created: Timestamp) -> Self {
+        let size = match lane.config.provider.http.as_ref().map(|http| http.format.unwrap_or_default()) {
+            Some(ropeway_crds::provider::HttpFormat::JsonArray) => {
+                |count, bytes| provider::http::body_size(ropeway_crds::provider::HttpFormat::JsonArray, count, bytes)
+            }
+            Some(ropeway_crds::provider::HttpFormat::Ndjson) => {
+                |count, bytes| provider::http::body_size(ropeway_crds::provider::HttpFormat::Ndjson, count, bytes)
+            }
+            _ => |_: usize, bytes: usize| bytes,
+        };
+        let mut batcher = Batcher::new(lane.config.batch, size);
+        batcher.bound(lane.bound.load(Ordering::Acquire));
+        Self {
+            lane,
+            hand: Hand::default(),
+            created,
+            preparing: FuturesUnordered::new(),
+            batcher,
+            full: VecDeque::new(),
+            working: FuturesUnordered::new(),
+            gate: None,
+        }
+    }
+
+    /// Takes a message into hand and prepares it; most are prepared at once.
+    fn begin(&mut self, message: async_nats::jetstream::Message, origin: Origin) {
+        let Some(message) = Message::take(message, origin) else { return };
+        let place = self.hand.take(message.reply(), Instant::now());
+        let mut preparing = self.lane.prepare(message, place, self.created).boxed();
+        match (&mut preparing).now_or_never() {
+            Some(prepared) => self.take(prepared),
+            None => self.preparing.push(preparing),
+        }
+    }
+
+    fn take(&mut self, prepared: Prepared) {
+        match prepared {
+            Prepared::Gone => {}
+            Prepared::Over(task, settlement) => {
+                let lane = self.lane;
+                let finishing = async move {
+                    lane.finish(task, settlement, Trial::None, Timestamp::now()).await;
+                };
+                self.working.push(finishing.boxed());
+            }
+            Prepared::Ready(item) => {
+                let bytes = item.record.body.len();
+                let mut full = Vec::new();
+                self.batcher.push(item, bytes, std::time::Instant::now(), &mut full);
+                self.full.extend(full);
+            }
+        }
+    }
+
+    /// Sends full portions while there are permits at once; for the next one a permit is waited for.
+    fn send_what_may_go(&mut self) {
+        if self.gate.is_some() {
+            return;
+        }
+        while !self.full.is_empty() {
+            match self.lane.account.pace().try_permit(&self.lane.account) {
+                Some(permit) => self.send(permit),
+                None => {
+                    let account = Arc::clone(&self.lane.account);
+                    self.gate = Some(async move { account.pace().permit(&account).await }.boxed());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, permit: Permit) {
+        self.gate = None;
+        let Some(portion) = self.full.pop_front() else { return };
+        let lane = self.lane;
+        let sending = async move {
+            lane.send(portion, permit, Trial::None).await;
+        };
+        self.working.push(sending.boxed());
+        self.batcher.bound(lane.bound.load(Ordering::Acquire));
+    }
+
+    /// Hands back what was not sent yet, and finishes what was.
+    async fn finish(mut self) {
+        self.gate = None;
+        while let Some(prepared) = self.preparing.next().await {
+            self.take(prepared);
+        }
+        for item in self.full.drain(..).flatten().chain(self.batcher.flush()) {
+            item.task.message.give_back().await;
+        }
+        let mut progress = interval(PROGRESS);
+        while !self.working.is_empty() {
+            tokio::select! {
+                _ = self.working.next() => {}
+                _ = progress.tick() => self.lane.broker.still_working(self.hand.overdue(Instant::now())).await,
+            }
+        }
+    }
+}
+
+/// The output of the future, if there is one; otherwise never.
+async fn until_some<T>(future: &mut Option<BoxFuture<'_, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Hands back what was fetched but not begun, so that nobody waits for its acknowledgement to fall due.
+pub(super) async fn give_back_buffered(streams: &mut LaneStreams) {
+    for (stream, origin) in [(&mut streams.events, Origin::Events), (&mut streams.retries, Origin::Retries)] {
+        while let Some(Some(Ok(message))) = stream.next().now_or_never() {
+            if let Some(message) = Message::take(message, origin) {
+                message.give_back().await;
+            }
+        }
+    }
+}
+
+/// How long a trial waits for an event before it looks again whether it is still wanted.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
