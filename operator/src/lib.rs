@@ -20,6 +20,7 @@ use crate::{admin::Readiness, context::Context, io::kubernetes::Kubernetes, metr
 pub mod admin;
 pub mod args;
 pub mod context;
+pub mod dead_letters;
 pub mod destination;
 pub mod error;
 pub mod fault;
