@@ -72,8 +72,7 @@ mod tests {
         let names = NamespaceNames::new(ShortUid::of("n"));
         let Resend { subject, headers, count_id } = resend(&names, &entry);
         assert_eq!(subject, names.again(&entry.lane));
-        let mut shown: Vec<String> =
-            headers.iter().map(|(name, values)| format!("{name}={}", values.len())).collect();
+        let mut shown: Vec<String> = headers.iter().map(|(name, values)| format!("{name}={}", values.len())).collect();
         shown.sort();
         let expected = [
             "Nats-Msg-Id=1",

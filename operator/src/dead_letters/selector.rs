@@ -117,8 +117,7 @@ mod tests {
         let two = Selector { reasons: set(["Poison".into(), "Rejected".into()]), ..Selector::default() };
         assert_eq!(subject(&two), "*.*.>");
         assert!(!two.is_told_by_subject());
-        let hostile =
-            Selector { destination: Some(">".into()), reasons: set(["*.x".into()]), ..Selector::default() };
+        let hostile = Selector { destination: Some(">".into()), reasons: set(["*.x".into()]), ..Selector::default() };
         assert_eq!(subject(&hostile), "*.*.>");
         assert!(!hostile.is_told_by_subject());
     }

@@ -186,7 +186,8 @@ async fn dead_letters(jetstream: &JetStream, plan: &JetStreamPlan, figures: &mut
         }
     }
     // A request for each lane that has any; a Destination that is gone has no age of its own.
-    for lane in lanes.iter().filter(|lane| figures.dead_letters.get(&lane.destination).is_some_and(|count| *count > 0)) {
+    for lane in lanes.iter().filter(|lane| figures.dead_letters.get(&lane.destination).is_some_and(|count| *count > 0))
+    {
         let filter = names.dead_letters_of_lane(integration, &lane.lane);
         if let Some(oldest) = jetstream.next_message(&stream, &filter, 1).await? {
             figures.oldest_by_destination.insert(lane.destination.clone(), oldest.time);

@@ -487,7 +487,10 @@ fn figures_add_up_and_what_workers_said_outlives_them() {
     let lane = &first.destinations[0];
     assert_eq!((lane.delivered, lane.pending, lane.dead_letters, lane.ready), (7, 3, 2, true));
     let letters = first.dead_letters.clone().unwrap();
-    assert_eq!((letters.messages, letters.oldest_time, letters.newest_time), (42, Some(Time(time(NOW - 900))), Some(Time(time(NOW - 800)))));
+    assert_eq!(
+        (letters.messages, letters.oldest_time, letters.newest_time),
+        (42, Some(Time(time(NOW - 900))), Some(Time(time(NOW - 800))))
+    );
     let reasons: Vec<_> =
         first.dead_letters.iter().flat_map(|dead| &dead.reasons).map(|it| it.reason.as_str()).collect();
     assert_eq!(reasons, ["f", "e", "d", "c", "b"]);

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Entry, JetStream, MESSAGE_NOT_FOUND, NatsError, STREAM_NOT_FOUND, Stored, Written, bucket_stream,
-    bucket_subject, found, raw, unanswered,
+    Entry, JetStream, MESSAGE_NOT_FOUND, NatsError, STREAM_NOT_FOUND, Stored, Written, bucket_stream, bucket_subject,
+    found, raw, unanswered,
 };
 use crate::fault;
 
