@@ -222,10 +222,12 @@ mod tests {
     fn dead_letters_have_a_series_for_each_destination_which_goes_with_it() {
         let metrics = Metrics::new();
         let second = |second| Timestamp::from_second(second).unwrap();
-        let mut figures = Figures::default();
-        figures.pending = [("crm".to_owned(), 3), ("shop".to_owned(), 0)].into();
-        figures.dead_letters = [("crm".to_owned(), 7)].into();
-        figures.oldest_by_destination = [("crm".to_owned(), second(100))].into();
+        let mut figures = Figures {
+            pending: [("crm".to_owned(), 3), ("shop".to_owned(), 0)].into(),
+            dead_letters: [("crm".to_owned(), 7)].into(),
+            oldest_by_destination: [("crm".to_owned(), second(100))].into(),
+            ..Figures::default()
+        };
         metrics.saw_dead_letters("sales", "signups", &figures, second(160));
         let text = metrics.text();
         let labels = |destination| {
