@@ -272,6 +272,21 @@ mod tests {
     }
 
     #[test]
+    fn every_command_of_the_runbook_is_one() {
+        let runbook = include_str!("../../../docs/dead-letters.md");
+        let blocks = runbook.lines().filter_map(|line| line.strip_prefix("    "));
+        let inline = runbook.split('`').skip(1).step_by(2);
+        let commands = blocks.chain(inline).map(|line| line.split(": `").last().unwrap_or(line));
+        let commands: Vec<&str> =
+            commands.filter(|line| line.starts_with("ropeway dlq ") && line.contains("signups")).collect();
+        assert!(commands.len() >= 9, "{commands:?}");
+        for command in commands {
+            let parsed = Args::try_parse_from(command.split_whitespace());
+            assert!(parsed.is_ok(), "{command}: {parsed:?}");
+        }
+    }
+
+    #[test]
     fn a_page_has_at_least_one_entry_and_a_rate_is_not_zero() {
         for wrong in [&["ls", "signups", "--limit", "0"][..], &["resend", "signups", "--all", "--rate", "0"]] {
             assert!(Args::try_parse_from([&["ropeway", "dlq"], wrong].concat()).is_err(), "{wrong:?}");

@@ -48,7 +48,7 @@ pub struct Entry {
     pub trace_parent: Option<String>,
     /// All headers as they are stored.
     pub headers: HeaderMap,
-    /// The event as it came.
+    /// The event as it came; empty in a page, which is for looking at many.
     pub body: Bytes,
 }
 

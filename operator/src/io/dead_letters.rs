@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::names::{LaneId, NamespaceNames, ShortUid};
 
@@ -27,7 +28,7 @@ pub struct DeadLetters {
 /// Entries in the order in which they were written.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// At most as many as were asked for.
+    /// At most as many as were asked for, without their bodies: these may be large, and a page is held as a whole.
     pub entries: Vec<Entry>,
     /// The sequence behind which the next page begins; none where this is the last.
     pub next: Option<u64>,
@@ -97,7 +98,7 @@ impl DeadLetters {
                     page.next = page.entries.last().map(|entry| entry.sequence);
                     return Ok(page);
                 }
-                page.entries.push(entry);
+                page.entries.push(Entry { body: Bytes::new(), ..entry });
             }
             after = last;
             if over {

@@ -21,8 +21,8 @@ use crate::{
 /// Up to this many dead letters their subjects are read one by one; beyond, only counts are asked for.
 const MOST_SUBJECTS: u64 = 10_000;
 
-/// The reasons that are asked for where there are too many dead letters to read their subjects.
-const KNOWN_REASONS: [&str; 7] =
+/// The reasons that are asked for where there are too many dead letters to read their subjects: every one that there is.
+pub const KNOWN_REASONS: [&str; 7] =
     ["Rejected", "Exhausted", "MappingFailed", "MappingLimit", "Undecodable", "Poison", "DestinationRemoved"];
 
 /// What JetStream says about an Integration.

@@ -63,6 +63,11 @@ impl Dlq {
 
 /// Writes dead letters as a worker does, with the ids `<prefix>-0`, `<prefix>-1`, …
 async fn place(scene: &Scene, destination: &str, prefix: &str, count: usize) {
+    place_large(scene, destination, prefix, count, 0).await;
+}
+
+/// The same with events that have so many bytes more.
+async fn place_large(scene: &Scene, destination: &str, prefix: &str, count: usize, more: usize) {
     let plan = &scene.plan.jetstream;
     let lane = LaneId::new(&plan.integration, destination);
     let context = jetstream::new(scene.nats.connect().await.expect("a client"));
@@ -89,7 +94,7 @@ async fn place(scene: &Scene, destination: &str, prefix: &str, count: usize) {
             headers.insert(name, value);
         }
         let subject = plan.names.dead_letter(&plan.integration, &lane, "Rejected", &id, 0);
-        let body = json!({ "id": id }).to_string();
+        let body = json!({ "id": id, "more": "x".repeat(more) }).to_string();
         let publish = context.publish_with_headers(subject, headers, body.into()).await.expect("published");
         stored.push(publish.into_future());
         if stored.len() >= AT_ONCE {
@@ -313,6 +318,22 @@ async fn pages_over_a_hundred_thousand_cover_each_once_and_the_first_costs_few_r
     println!("removing {COUNT} took {:?}", began.elapsed());
     let left = scene.jetstream.count(&stream, &names.dead_letters_subjects()).await.expect("a count");
     assert_eq!(left, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_too_large_for_one_answer_are_listed_and_sent_again_all_the_same() {
+    let scene = Scene::new(webhook_to(&["a"])).await.expect("a scene");
+    let _worker = scene.start_worker("worker", None).await.expect("a worker starts");
+    place_large(&scene, "a", "e", 100, 200_000).await;
+    let dlq = Dlq::of(&scene);
+    let page = dlq.json(&["ls", "--limit", "90"]).await;
+    let sequences: Vec<u64> =
+        page["entries"].as_array().expect("entries").iter().filter_map(|entry| entry["sequence"].as_u64()).collect();
+    assert_eq!(sequences, (1..=90).collect::<Vec<_>>());
+    assert_eq!((&page["next"], &page["remaining"]), (&json!(90), &json!(10)));
+    assert_eq!(dlq.json(&["resend", "--code", "422", "--rate", "1000", "--yes"]).await["done"], 100);
+    scene.drained().await.expect("everything is settled");
+    assert_eq!(scene.receiver.ids("a"), ids("e", 100));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
