@@ -211,7 +211,9 @@ impl Dev {
 impl Drop for Dev {
     fn drop(&mut self) {
         // Its server goes with it. Where the file stays, as after a kill, whoever follows it finds nobody.
-        let _ = std::fs::remove_file(self.args.data.join(local::FILE));
+        if local::Local::read(&self.args.data).is_ok_and(|local| local.nats_url == self.url) {
+            let _ = std::fs::remove_file(self.args.data.join(local::FILE));
+        }
     }
 }
 

@@ -181,6 +181,15 @@ async fn real_dead_letters_are_listed_refused_again_and_at_last_delivered() {
         );
         assert_eq!((&entry["attempts"], &entry["resends"]), (&json!(1), &json!(0)));
     }
+    for (times, expected) in [
+        (&["--since", "1h"][..], 30),
+        (&["--until", "1h"], 0),
+        (&["--since", "2999-01-01T00:00:00Z"], 0),
+        (&["--since", "1h", "--until", "2999-01-01T00:00:00Z", "--code", "422,500"], 30),
+    ] {
+        let page = dlq.json(&[&["ls"], times].concat()).await;
+        assert_eq!(page["entries"].as_array().map(Vec::len), Some(expected), "{times:?}");
+    }
     // Refused again, each comes back as another dead letter of the second sending.
     let by_filter = ["resend", "--reason", "Rejected", "--code", "422", "--since", "1h", "--rate", "1000", "--yes"];
     assert_eq!(dlq.json(&by_filter).await["done"], 30);
