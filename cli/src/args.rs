@@ -40,6 +40,8 @@ pub enum Command {
     Sink(SinkArgs),
     /// Show how Integrations fare, in a cluster or in `ropeway dev`.
     Status(StatusArgs),
+    /// Look at dead letters, send them again, remove them; in a cluster or in `ropeway dev`.
+    Dlq(crate::dlq::args::DlqArgs),
 }
 
 /// Manifests.

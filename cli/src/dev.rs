@@ -3,6 +3,7 @@
 
 pub mod demo;
 pub mod evidence;
+pub mod local;
 pub mod server;
 pub mod watch;
 
@@ -85,6 +86,7 @@ pub struct Dev {
     args: DevArgs,
     _server: Option<server::Server>,
     client: async_nats::Client,
+    url: String,
     /// The connection that status is read over.
     pub jetstream: JetStream,
     /// The sink, if there is one.
@@ -146,7 +148,8 @@ impl Dev {
             (None, None)
         };
         let jetstream = JetStream::new(client.clone());
-        Ok(Self { args, _server: server, client, jetstream, sink, sink_address, script, statuses: BTreeMap::new() })
+        let statuses = BTreeMap::new();
+        Ok(Self { args, _server: server, client, url, jetstream, sink, sink_address, script, statuses })
     }
 
     /// Reads the manifests and starts a worker on them.
@@ -167,6 +170,9 @@ impl Dev {
         for staged in &staged {
             apply_streams(&self.jetstream, &staged.plan.jetstream).await?;
         }
+        local::Local::of(&self.url, &staged)
+            .write(&self.args.data)
+            .map_err(file_error("say where the local run is"))?;
         let bytes = serde_json::to_vec(&config).expect("a configuration of plain types is writable as JSON");
         let fingerprint = WorkerConfig::fingerprint(&bytes);
         for staged in &mut staged {
@@ -199,6 +205,15 @@ impl Dev {
         let path = self.args.data.join("status.json");
         std::fs::write(&path, text).map_err(file_error(format!("write {}", path.display())))?;
         Ok(&self.statuses)
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // Its server goes with it. Where the file stays, as after a kill, whoever follows it finds nobody.
+        if local::Local::read(&self.args.data).is_ok_and(|local| local.nats_url == self.url) {
+            let _ = std::fs::remove_file(self.args.data.join(local::FILE));
+        }
     }
 }
 

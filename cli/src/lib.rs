@@ -3,12 +3,14 @@
 //! ```text
 //! files ─▶ manifest ─▶ stage ─▶ check (lint, test, render)
 //!                        └────▶ dev ─▶ demo ─▶ evidence ─▶ account
+//! names ─▶ dlq (place, then the operator's door to dead letters, then show)
 //! ```
 
 pub mod account;
 pub mod args;
 pub mod check;
 pub mod dev;
+pub mod dlq;
 pub mod io;
 pub mod located;
 pub mod manifest;
@@ -69,6 +71,7 @@ async fn run(command: Command) -> Outcome {
         Command::Send(args) => send_file(args).await,
         Command::Sink(args) => serve_sink(args).await,
         Command::Status(args) => show_status(args).await,
+        Command::Dlq(args) => Ok(dlq::run(args).await?),
     }
 }
 

@@ -31,8 +31,8 @@ pub fn line(statuses: &BTreeMap<String, IntegrationStatus>) -> String {
     statuses.iter().map(part).collect::<Vec<_>>().join("\n")
 }
 
-/// A table without frames, as kubectl's are; numbers stand to the right.
-fn plain(head: &[&str], rows: Vec<Vec<String>>) -> Table {
+/// A table without frames, as kubectl's are; all columns but the first are aligned as asked.
+pub(crate) fn plain(head: &[&str], rows: Vec<Vec<String>>, alignment: CellAlignment) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head.to_vec());
     for row in rows {
@@ -41,7 +41,7 @@ fn plain(head: &[&str], rows: Vec<Vec<String>>) -> Table {
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if index > 0 {
-            column.set_cell_alignment(CellAlignment::Right);
+            column.set_cell_alignment(alignment);
         }
     }
     table
@@ -76,7 +76,7 @@ pub fn report(report: &Report) -> String {
         ];
         std::iter::once(destination.name.clone()).chain(numbers.map(|number| number.to_string())).collect()
     });
-    let mut text = plain(&head, rows.collect()).trim_fmt();
+    let mut text = plain(&head, rows.collect(), CellAlignment::Right).trim_fmt();
     text.push_str("\n\n");
     for reason in &report.reasons {
         text.push_str(&format!("dead letters because {}: {}\n", reason.reason, reason.count));
@@ -139,5 +139,5 @@ pub fn statuses(statuses: &[(String, IntegrationStatus)]) -> String {
             ready.map_or_else(|| "-".into(), |ready| ready.reason.clone()),
         ]
     });
-    plain(&head, rows.collect()).trim_fmt()
+    plain(&head, rows.collect(), CellAlignment::Right).trim_fmt()
 }

@@ -137,6 +137,12 @@ impl NamespaceNames {
         self.subject(&format!("dead.{integration}.{lane}.{reason}.{delivery}.{resend}"))
     }
 
+    /// The dead letters of one Integration, or of one of its lanes, with any reason or with one.
+    pub fn dead_letters_where(&self, integration: &ShortUid, lane: Option<&LaneId>, reason: Option<&str>) -> String {
+        let lane = lane.map_or("*", LaneId::as_str);
+        self.subject(&format!("dead.{integration}.{lane}.{}.>", reason.unwrap_or("*")))
+    }
+
     /// All dead letters of one lane.
     pub fn dead_letters_of_lane(&self, integration: &ShortUid, lane: &LaneId) -> String {
         self.subject(&format!("dead.{integration}.{lane}.>"))

@@ -102,6 +102,10 @@ pub struct LastError {
 pub struct DeadLetterStatus {
     /// Dead letters that are there now.
     pub messages: i64,
+    /// When the oldest of them was written.
+    pub oldest_time: Option<Time>,
+    /// When the newest of them was written.
+    pub newest_time: Option<Time>,
     /// The most frequent reasons, at most five.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<ReasonCount>,

@@ -7,7 +7,8 @@
 //!   destination   watch ─▶ observe ─▶ resolve ───────────────────▶ status
 //! ```
 //!
-//! Between the doors in [`io`] everything is a plain function. [`offline`] is the same way without an API server, for
+//! Between the doors in [`io`] everything is a plain function. [`dead_letters`] says what entries are and which are meant, for
+//! whoever sends them again. [`offline`] is the same way without an API server, for
 //! `ropeway dev`.
 
 use std::{io as std_io, sync::Arc, time::Duration};
@@ -20,6 +21,7 @@ use crate::{admin::Readiness, context::Context, io::kubernetes::Kubernetes, metr
 pub mod admin;
 pub mod args;
 pub mod context;
+pub mod dead_letters;
 pub mod destination;
 pub mod error;
 pub mod fault;

@@ -1,5 +1,5 @@
 //! The same way without an API server: manifests come in, the same streams and the same worker configuration go out, and
-//! the same status. For `ropeway dev`, `lint` and `test`.
+//! the same status; and the dead letters of either. For `ropeway dev`, `lint`, `test` and `dlq`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,7 @@ use ropeway_crds::{Destination, Integration, condition::Finding, status::Integra
 use ropeway_mapping::compile;
 
 pub use crate::{
+    dead_letters::{Entry, Selector, redact},
     integration::{
         apply::{ApplyError, StreamsApplied, apply_streams},
         observe::{Account, Observed},
@@ -16,7 +17,8 @@ pub use crate::{
         status::{Known, status},
     },
     io::{
-        jetstream::{JetStream, NatsError},
+        dead_letters::{Action, Census, DeadLetters, Page, Progress, WorkError},
+        jetstream::{JetStream, NatsClass, NatsError},
         reports::{Observations, figures, workers},
     },
 };

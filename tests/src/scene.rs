@@ -9,6 +9,7 @@ use std::{
 };
 
 use ropeway_cli::{
+    dev::local::{Local, LocalIntegration},
     manifest::{Manifests, load},
     stage::{Staged, stage},
 };
@@ -199,6 +200,23 @@ impl Scene {
     pub async fn observe(&self) -> Result<Observations, Error> {
         let observed = offline::observations(&self.jetstream, &self.plan.jetstream).await;
         observed.map_err(|error| Error::Scene(error.to_string()))
+    }
+
+    /// A folder from which `ropeway dlq --data` takes this scene for a local run.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn local(&self) -> Result<PathBuf, Error> {
+        let identity = &self.plan.identity;
+        let destinations = self.plan.jetstream.lanes.iter().map(|lane| lane.destination.clone()).collect();
+        let integration = LocalIntegration { uid: identity.uid.clone(), destinations };
+        let local = Local {
+            nats_url: self.nats.url(),
+            namespace_uid: identity.namespace_uid.clone(),
+            integrations: [(identity.name.clone(), integration)].into(),
+        };
+        local.write(self.scratch.path()).map_err(crate::error::file("write to", self.scratch.path()))?;
+        Ok(self.scratch.path().to_owned())
     }
 
     /// Waits until nothing is pending, three times in a row.

@@ -57,7 +57,7 @@ enum Step {
 /// What keeps it; the next visit goes on.
 pub async fn cleanup(integration: &Integration, context: &Context) -> Result<Action, Error> {
     if !integration.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-        context.visits.forget(&key_of(integration));
+        forget(integration, context);
         return Ok(Action::await_change());
     }
     match step(integration, context).await {
@@ -233,6 +233,12 @@ async fn release(integration: &Integration, context: &Context) -> Result<(), Err
     let others = integration.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER);
     let others: Vec<String> = others.cloned().collect();
     context.kubernetes.set_finalizers(integration, &others).await?;
-    context.visits.forget(&key_of(integration));
+    forget(integration, context);
     Ok(())
+}
+
+fn forget(integration: &Integration, context: &Context) {
+    let key = key_of(integration);
+    context.metrics.forget(&key.0, &key.1);
+    context.visits.forget(&key);
 }

@@ -147,6 +147,7 @@ async fn see(
         visit.unpruned = false;
     }
     let figures = figures(&jetstream, context, visit, planned).await?;
+    context.metrics.saw_dead_letters(&plan.identity.namespace, &plan.identity.name, &figures, now());
     let troubled = figures.incomplete || workers.lane_problem().is_some() || workers.source_problem().is_some();
     visit.stale |= troubled && visit.time.elapsed() > TROUBLE;
     if integration.annotations().contains_key(RESUME_ANNOTATION) {

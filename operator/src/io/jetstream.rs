@@ -14,10 +14,12 @@ use serde_json::{Value, json};
 
 use crate::fault;
 
+mod batch;
 mod error;
 mod messages;
 mod raw;
 
+pub use batch::{Batch, Start};
 pub use error::{NatsClass, NatsError};
 
 /// `err_code`s of answers that say that something is not there.
@@ -53,6 +55,8 @@ pub struct Entry {
 /// A message read from a stream without a consumer.
 #[derive(Clone, Debug)]
 pub struct Stored {
+    /// Its subject.
+    pub subject: String,
     /// Its sequence.
     pub sequence: u64,
     /// Its headers.

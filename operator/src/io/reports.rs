@@ -14,14 +14,25 @@ use serde::Deserialize;
 
 use super::accounts::Shared;
 use super::jetstream::{JetStream, NatsError, bucket_stream, bucket_subject};
-use crate::integration::plan::{JetStreamPlan, LanePlan};
+use crate::{
+    dead_letters::entry::destination_and_reason,
+    integration::plan::{JetStreamPlan, LanePlan},
+};
 
 /// Up to this many dead letters their subjects are read one by one; beyond, only counts are asked for.
 const MOST_SUBJECTS: u64 = 10_000;
 
-/// The reasons that are asked for where there are too many dead letters to read their subjects.
-const KNOWN_REASONS: [&str; 7] =
-    ["Rejected", "Exhausted", "MappingFailed", "MappingLimit", "Undecodable", "Poison", "DestinationRemoved"];
+/// The reasons that are asked for where there are too many dead letters to read their subjects: every one that there is.
+pub const KNOWN_REASONS: [&str; 8] = [
+    "Rejected",
+    "Exhausted",
+    "MappingFailed",
+    "MappingLimit",
+    "Undecodable",
+    "Unaccounted",
+    "Poison",
+    "DestinationRemoved",
+];
 
 /// What JetStream says about an Integration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,6 +58,12 @@ pub struct Figures {
     pub dead_letters: BTreeMap<String, u64>,
     /// Dead letters by reason.
     pub reasons: BTreeMap<String, u64>,
+    /// Dead letters of destinations that are gone, where there are too many to tell these apart.
+    pub other_dead_letters: u64,
+    /// When the oldest dead letter of each destination was written.
+    pub oldest_by_destination: BTreeMap<String, Timestamp>,
+    /// When the oldest dead letter was written.
+    pub oldest_dead_letter: Option<Timestamp>,
     /// When the newest dead letter was written.
     pub newest_dead_letter: Option<Timestamp>,
     /// Whether a stream or consumer that should be there was not.
@@ -156,10 +173,11 @@ async fn dead_letters(jetstream: &JetStream, plan: &JetStreamPlan, figures: &mut
     if total == 0 {
         return Ok(());
     }
+    figures.oldest_dead_letter = jetstream.next_message(&stream, &all, 1).await?.map(|message| message.time);
     figures.newest_dead_letter = jetstream.last_message(&stream, &all).await?.map(|message| message.time);
     if total <= MOST_SUBJECTS {
         for (subject, count) in jetstream.subjects(&stream, &all).await? {
-            match dead_letter_subject(integration, &subject) {
+            match destination_and_reason(integration, &subject) {
                 Some((destination, reason)) => {
                     *figures.dead_letters.entry(destination.to_owned()).or_default() += count;
                     *figures.reasons.entry(reason.to_owned()).or_default() += count;
@@ -167,25 +185,26 @@ async fn dead_letters(jetstream: &JetStream, plan: &JetStreamPlan, figures: &mut
                 None => figures.unreadable += 1,
             }
         }
-        return Ok(());
+    } else {
+        for lane in lanes {
+            let count = jetstream.count(&stream, &names.dead_letters_of_lane(integration, &lane.lane)).await?;
+            figures.dead_letters.insert(lane.destination.clone(), count);
+        }
+        figures.other_dead_letters = total.saturating_sub(figures.dead_letters.values().sum());
+        for reason in KNOWN_REASONS {
+            let filter = names.dead_letters_where(integration, None, Some(reason));
+            figures.reasons.insert(reason.to_owned(), jetstream.count(&stream, &filter).await?);
+        }
     }
-    for lane in lanes {
-        let count = jetstream.count(&stream, &names.dead_letters_of_lane(integration, &lane.lane)).await?;
-        figures.dead_letters.insert(lane.destination.clone(), count);
-    }
-    for reason in KNOWN_REASONS {
-        let filter = all.replace(".>", &format!(".*.{reason}.>"));
-        figures.reasons.insert(reason.to_owned(), jetstream.count(&stream, &filter).await?);
+    // A request for each lane that has any; a Destination that is gone has no age of its own.
+    for lane in lanes.iter().filter(|lane| figures.dead_letters.get(&lane.destination).is_some_and(|count| *count > 0))
+    {
+        let filter = names.dead_letters_of_lane(integration, &lane.lane);
+        if let Some(oldest) = jetstream.next_message(&stream, &filter, 1).await? {
+            figures.oldest_by_destination.insert(lane.destination.clone(), oldest.time);
+        }
     }
     Ok(())
-}
-
-/// Destination and reason of `ropeway.<namespace>.dead.<integration>.<lane>.<reason>.<delivery>.<resend>`.
-fn dead_letter_subject<'a>(integration: &ShortUid, subject: &'a str) -> Option<(&'a str, &'a str)> {
-    let tokens: Vec<&str> = subject.split('.').collect();
-    let [_, _, "dead", owner, lane, reason, _, _] = tokens[..] else { return None };
-    let destination = lane.strip_prefix(integration.as_str())?.strip_prefix('-')?;
-    (owner == integration.as_str() && reason.len() <= 63).then_some((destination, reason))
 }
 
 /// The counters behind `ropeway.<namespace>.count.<integration>.<lane>.<word>`, and how many made no sense.
@@ -235,13 +254,5 @@ mod tests {
         );
         assert_eq!(counts["crm-eu"].delivered, u64::MAX);
         assert_eq!((counts.len(), unreadable), (1, 4));
-    }
-
-    #[test]
-    fn dead_letters_are_told_apart_by_destination_and_reason() {
-        let uid = ShortUid::of("i");
-        let subject = format!("ropeway.ns.dead.{uid}.{uid}-crm.Rejected.01J.0");
-        assert_eq!(dead_letter_subject(&uid, &subject), Some(("crm", "Rejected")));
-        assert_eq!(dead_letter_subject(&ShortUid::of("j"), &subject), None);
     }
 }

@@ -11,7 +11,8 @@ use ropeway_tests::{Error, process::run, programs};
 use serde_json::{Value, json};
 
 /// What turns on every template.
-const EVERYTHING: [&str; 4] = [
+const EVERYTHING: [&str; 5] = [
+    "alerts.enabled=true",
     "nats.enabled=true",
     "nats.persistence.enabled=true",
     "networkPolicy.enabled=true",
@@ -97,6 +98,7 @@ fn a_value_that_the_chart_does_not_know_is_refused_and_so_is_a_wrong_one() {
         "nats.url=nats://user:secret@example.com",
         "timing.statusSeconds=0",
         "image.pullPolicy=Sometimes",
+        "alerts.nope=1",
     ] {
         let refused = template(&["nats.enabled=true", setting]).expect_err(setting).to_string();
         assert!(refused.contains("don't meet the specifications of the schema"), "{setting}: {refused}");
@@ -216,5 +218,36 @@ fn with_namespaces_given_no_right_reaches_beyond_them() {
     let arguments = operator.as_array().expect("a list");
     for expected in ["--namespace=crm", "--namespace=shop", "--watch-secrets=false"] {
         assert!(arguments.contains(&json!(expected)), "{expected}");
+    }
+}
+
+#[test]
+fn alerts_are_made_on_request_and_ask_for_metrics_that_the_operator_has() {
+    assert!(of_kind(&objects(&["nats.enabled=true"]), "PrometheusRule").is_empty());
+    let objects = objects(&["nats.enabled=true", "alerts.enabled=true", "alerts.labels.release=prometheus"]);
+    let [rule] = of_kind(&objects, "PrometheusRule")[..] else { panic!("not one PrometheusRule") };
+    assert_eq!(rule["metadata"]["labels"]["release"], "prometheus");
+    let rules = rule.pointer("/spec/groups/0/rules").and_then(Value::as_array).expect("rules");
+    let names: Vec<_> = rules.iter().map(|rule| rule["alert"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["RopewayDeadLetters", "RopewayDeadLettersGrowing", "RopewayDeadLettersOld"]);
+
+    let metrics = ropeway_operator::metrics::Metrics::new();
+    let figures =
+        ropeway_operator::io::reports::Figures { dead_letters: [("crm".to_owned(), 1)].into(), ..Default::default() };
+    metrics.saw_dead_letters("sales", "signups", &figures, jiff::Timestamp::now());
+    let text = metrics.text();
+    for rule in rules {
+        let (expression, annotations) = (rule["expr"].as_str().expect("text"), rule["annotations"].to_string());
+        let by = "by (integration_namespace, integration, destination)";
+        assert!(expression.contains(by), "{expression}");
+        let words = expression.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+        let asked: Vec<_> = words.filter(|word| word.starts_with("ropeway_")).collect();
+        assert_eq!(asked.len(), 1, "{expression}");
+        for word in asked {
+            let series = format!(r#"{word}{{integration_namespace="sales",integration="signups",destination="crm"}}"#);
+            assert!(text.contains(&series), "{expression}: the operator has no {word}");
+        }
+        // Prometheus fills these in, not helm.
+        assert!(annotations.contains("{{ $labels.integration }}"), "{annotations}");
     }
 }

@@ -137,6 +137,14 @@ impl Place {
         command
     }
 
+    /// The command `ropeway` in this namespace. Its first argument may have subcommands, so the namespace comes last.
+    pub fn ropeway(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("ropeway-under-test").expect("the command is built"));
+        command.args(arguments).args(["--namespace", &self.namespace]).env("KUBECONFIG", self.api.kubeconfig());
+        command.env_remove("ROPEWAY_NATS_URL");
+        command
+    }
+
     /// The objects of a kind.
     pub fn all<K>(&self) -> Api<K>
     where

@@ -1,6 +1,9 @@
 //! What workers report becomes the status, and nothing is written where nothing happens.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -27,7 +30,7 @@ struct Running {
     place: Place,
     receiver: Receiver,
     worker: Worker,
-    _operator: Operator,
+    operator: Operator,
 }
 
 /// An Integration with its operator, one worker and a receiver, ready.
@@ -40,7 +43,7 @@ async fn running(namespace: &str) -> Running {
     place.condition(NAME, "Ready", "False", "WorkersStarting").await;
     let worker = run_pod(&place, NAME, "pod-1").await;
     place.condition(NAME, "Ready", "True", "Ready").await;
-    Running { place, receiver, worker, _operator: operator }
+    Running { place, receiver, worker, operator }
 }
 
 async fn status(place: &Place) -> Result<IntegrationStatus, String> {
@@ -48,9 +51,23 @@ async fn status(place: &Place) -> Result<IntegrationStatus, String> {
     found.status.ok_or_else(|| "no status".to_owned())
 }
 
+/// `ropeway dlq` finds the namespace's streams through the kubeconfig, and says what is missing.
+async fn dead_letters_are_in_reach(place: &Place) {
+    let nats = shared_nats().await.url();
+    let dlq = |arguments: &[&str]| place.ropeway(&[&["dlq"], arguments].concat());
+    let page = run(&mut dlq(&["ls", NAME, "--nats-url", &nats, "--output", "json"])).expect("a page");
+    let page: serde_json::Value = serde_json::from_str(&page).expect("a document");
+    let reasons = page["entries"].as_array().expect("entries").iter().map(|entry| entry["reason"].as_str());
+    assert_eq!(reasons.collect::<BTreeSet<_>>(), [Some("Exhausted"), Some("Rejected")].into());
+    let unknown = run(&mut dlq(&["ls", "orders", "--nats-url", &nats])).expect_err("no such Integration").to_string();
+    assert!(unknown.contains("there is no Integration \"orders\" in the namespace"), "{unknown}");
+    let silent = run(&mut dlq(&["ls", NAME, "--nats-url", "nats://127.0.0.1:9"])).expect_err("nobody").to_string();
+    assert!(silent.contains("port-forward service/nats 4222"), "{silent}");
+}
+
 #[tokio::test]
 async fn what_became_of_every_event_stands_in_the_status() {
-    let Running { place, receiver, worker, _operator } = running("counted").await;
+    let Running { place, receiver, worker, operator } = running("counted").await;
     receiver.answer(|_, id, times| match id {
         "refused" => 400,
         "never" => 503,
@@ -84,6 +101,15 @@ async fn what_became_of_every_event_stands_in_the_status() {
     assert_eq!((counted.destinations[0].name.as_str(), counted.destinations[0].delivered), ("crm", 3));
     place.condition(NAME, "Healthy", "False", "DeliveryFailing").await;
 
+    let letters = counted.dead_letters.unwrap_or_default();
+    assert!(letters.oldest_time.is_some() && letters.oldest_time <= letters.newest_time, "{letters:?}");
+    dead_letters_are_in_reach(&place).await;
+    let labels = r#"{integration_namespace="counted",integration="signups",destination="crm"}"#;
+    let series = format!("ropeway_operator_dead_letters{labels} 2\n");
+    let metrics = client.get(format!("{}/metrics", operator.admin)).send().await.expect("an answer");
+    let metrics = metrics.text().await.expect("text");
+    assert!(metrics.contains(&series) && metrics.contains("dead_letters_oldest_age_seconds{"), "{metrics}");
+
     let table = run(place.kubectl().args(["get", "intg"])).expect("kubectl prints a table");
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     let head = ["NAME", "READY", "HEALTHY", "STATE", "PATTERN", "FAILED", "PENDING", "DLQ"];
@@ -93,7 +119,7 @@ async fn what_became_of_every_event_stands_in_the_status() {
 
 #[tokio::test]
 async fn a_pause_is_said_only_after_the_worker_has_confirmed_it() {
-    let Running { place, worker, receiver, _operator } = running("paused").await;
+    let Running { place, worker, receiver, operator: _operator } = running("paused").await;
     worker.process.freeze().await;
     let mut spec = webhook_to(&["crm"]);
     spec["state"] = "Paused".into();
@@ -150,7 +176,7 @@ async fn all_versions(place: &Place) -> BTreeMap<String, String> {
 
 #[tokio::test]
 async fn at_rest_nothing_is_written() {
-    let Running { place, receiver, worker, _operator } = running("at-rest").await;
+    let Running { place, receiver, worker, operator: _operator } = running("at-rest").await;
     assert!(matches!(post(&http_client(), &worker.url, "one").await, Some(200..=299)));
     until("the event is counted", PATIENCE, async || {
         let status = status(&place).await?;

@@ -130,3 +130,11 @@ fn every_reason_is_explained_in_the_documentation() {
         );
     }
 }
+
+#[test]
+fn every_reason_of_a_dead_letter_is_explained_in_the_runbook() {
+    let page = fs::read_to_string(root().join("docs/dead-letters.md")).expect("docs/dead-letters.md is there");
+    for reason in ropeway_operator::io::reports::KNOWN_REASONS {
+        assert!(page.contains(&format!("| `{reason}` |")), "docs/dead-letters.md does not explain {reason}");
+    }
+}

@@ -163,7 +163,7 @@ fn a_local_run_takes_events_shows_its_status_and_reads_its_files_again() {
     for file in ["integration.yaml", "destinations.yaml", "secrets.yaml"] {
         std::fs::copy(example.join(file), files.join(file)).expect("copied");
     }
-    let (data, log) = (scratch.path().join("data"), scratch.path().join("dev.log"));
+    let (data, log) = (scratch.path().join(".ropeway"), scratch.path().join("dev.log"));
     let data = data.display().to_string();
     // A port of its own, so that the address stays over a reload.
     let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
@@ -190,6 +190,13 @@ fn a_local_run_takes_events_shows_its_status_and_reads_its_files_again() {
         (row.get(1..4) == Some(&["True", "True", "Running"][..]) && row.get(6) == Some(&"538")).then_some(())
     });
     assert!(status().contains("RECEIVED"), "{}", status());
+    // Dead letters are found without a flag beside a local run.
+    let dlq = || {
+        let mut command = Command::new(program("ropeway-under-test").expect("the command is built"));
+        command.args(["dlq", "stats", "signups-to-marketing"]).env_remove("ROPEWAY_NATS_URL");
+        command.current_dir(scratch.path()).output().expect("the command runs")
+    };
+    assert_eq!(text(&dlq()), "no dead letters\n");
     // A fault in a changed file is shown, and what was in effect stays; the mended file takes effect.
     let integration = files.join("integration.yaml");
     let good = std::fs::read_to_string(&integration).expect("it is there");
@@ -202,4 +209,5 @@ fn a_local_run_takes_events_shows_its_status_and_reads_its_files_again() {
     // Told to stop, it takes its nats-server along.
     dev.signal(Signal::TERM);
     eventually("the end of the local run", || dev.check().is_err().then_some(()));
+    assert!(text(&dlq()).contains("there is no local run in .ropeway"), "{}", text(&dlq()));
 }

@@ -103,9 +103,11 @@ pub(super) fn dead_letters(figures: &Figures) -> DeadLetterStatus {
     let mut reasons: Vec<(&String, u64)> =
         figures.reasons.iter().map(|(reason, count)| (reason, *count)).filter(|(_, count)| *count > 0).collect();
     reasons.sort_by(|(name, count), (other_name, other)| other.cmp(count).then(name.cmp(other_name)));
-    let messages = figures.dead_letters.values().sum();
+    let messages = figures.dead_letters.values().sum::<u64>().saturating_add(figures.other_dead_letters);
     DeadLetterStatus {
         messages: whole(messages),
+        oldest_time: figures.oldest_dead_letter.map(Time),
+        newest_time: figures.newest_dead_letter.map(Time),
         reasons: reasons
             .into_iter()
             .take(MOST_REASONS)

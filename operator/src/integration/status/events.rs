@@ -70,7 +70,7 @@ mod tests {
         let healthy = [Finding::fails(ConditionType::Healthy, reason, "why")];
         IntegrationStatus {
             conditions: conditions(&healthy, &[], 1, Timestamp::UNIX_EPOCH),
-            dead_letters: Some(DeadLetterStatus { messages: dead, reasons: Vec::new() }),
+            dead_letters: Some(DeadLetterStatus { messages: dead, ..DeadLetterStatus::default() }),
             state: Some(state.into()),
             ..IntegrationStatus::default()
         }

@@ -515,6 +515,8 @@ fn figures_add_up_and_what_workers_said_outlives_them() {
     figures.counts.entry("removed".into()).or_default().delivered = 5;
     figures.pending.insert("hubspot".into(), 3);
     figures.dead_letters.insert("hubspot".into(), 2);
+    (figures.oldest_dead_letter, figures.newest_dead_letter) = (Some(time(NOW - 900)), Some(time(NOW - 800)));
+    figures.other_dead_letters = 40;
     for (count, reason) in (1..).zip(["a", "b", "c", "d", "e", "f"]) {
         figures.reasons.insert(reason.into(), count);
     }
@@ -526,6 +528,11 @@ fn figures_add_up_and_what_workers_said_outlives_them() {
     assert_eq!(delivery.last_error.as_ref().map(|error| error.message.chars().count()), Some(256));
     let lane = &first.destinations[0];
     assert_eq!((lane.delivered, lane.pending, lane.dead_letters, lane.ready), (7, 3, 2, true));
+    let letters = first.dead_letters.clone().unwrap();
+    assert_eq!(
+        (letters.messages, letters.oldest_time, letters.newest_time),
+        (42, Some(Time(time(NOW - 900))), Some(Time(time(NOW - 800))))
+    );
     let reasons: Vec<_> =
         first.dead_letters.iter().flat_map(|dead| &dead.reasons).map(|it| it.reason.as_str()).collect();
     assert_eq!(reasons, ["f", "e", "d", "c", "b"]);

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    DEADLINE, Entry, JetStream, MESSAGE_NOT_FOUND, NatsError, STREAM_NOT_FOUND, Stored, Written, bucket_stream,
-    bucket_subject, found, raw, unanswered,
+    Entry, JetStream, MESSAGE_NOT_FOUND, NatsError, STREAM_NOT_FOUND, Stored, Written, bucket_stream, bucket_subject,
+    found, raw, unanswered,
 };
 use crate::fault;
 
@@ -71,13 +71,14 @@ impl JetStream {
         Ok(found(request, &[MESSAGE_NOT_FOUND, STREAM_NOT_FOUND])?.and_then(|answer| answer.message.stored()))
     }
 
-    /// Removes one message by its sequence.
+    /// Removes one message by its sequence. It is not overwritten on disk: measured, that costs 10 ms a message, and neither
+    /// a purge nor the end of its retention does it.
     ///
     /// # Errors
     /// See [`NatsError`]; a missing message is none.
     pub async fn delete_message(&self, stream: &str, sequence: u64) -> Result<(), NatsError> {
         let call = format!("delete message {sequence} of stream {stream}");
-        let body = json!({ "seq": sequence });
+        let body = json!({ "seq": sequence, "no_erase": true });
         let request = self.request::<Value>(call, format!("STREAM.MSG.DELETE.{stream}"), &body);
         // 10057: the message was there a moment ago.
         found(fault::write("delete message", request).await, &[MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, 10057]).map(drop)
@@ -153,36 +154,6 @@ impl JetStream {
             Ok(values) => Ok(values.into_iter().map(|(subject, body)| (subject.to_string(), body)).collect()),
             Err(LastValueError::Refused { status: 404 | 503, .. }) => Ok(Vec::new()),
             Err(error) => Err(unanswered(format!("read the last values of stream {stream}"), error)),
-        }
-    }
-
-    /// How many messages a stream holds whose subjects the filter matches. Costs one message, however many there are:
-    /// a direct get (ADR-31) says how many remain behind the first.
-    ///
-    /// # Errors
-    /// See [`NatsError`]; in a missing stream there are none.
-    pub async fn count(&self, stream: &str, filter: &str) -> Result<u64, NatsError> {
-        let call = || format!("count {filter} in stream {stream}");
-        let inbox = self.client.new_inbox();
-        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|error| unanswered(call(), error))?;
-        let request = json!({ "next_by_subj": filter, "seq": 1, "batch": 1 }).to_string();
-        let subject = format!("$JS.API.DIRECT.GET.{stream}");
-        let sent = self.client.publish_with_reply(subject, inbox, request.into()).await;
-        sent.map_err(|error| unanswered(call(), error))?;
-        let answer = tokio::time::timeout(DEADLINE, answers.next()).await;
-        let Ok(Some(message)) = answer else {
-            return Err(unanswered(call(), std::io::Error::from(std::io::ErrorKind::TimedOut)));
-        };
-        match message.status.map(|status| status.as_u16()) {
-            // 404: nothing matches; 503: nobody listens, so there is no such stream.
-            Some(204 | 404 | 503) => Ok(0),
-            Some(status) if status >= 300 => {
-                Err(unanswered(call(), std::io::Error::other(format!("the server answered {status}"))))
-            }
-            _ => {
-                let remaining = message.headers.as_ref().and_then(|headers| headers.get("Nats-Num-Pending"));
-                Ok(1 + remaining.and_then(|count| count.as_str().parse::<u64>().ok()).unwrap_or(0))
-            }
         }
     }
 }

@@ -12,6 +12,7 @@ use super::Stored;
 /// The answer's form.
 #[derive(Debug, Deserialize)]
 pub(super) struct Raw {
+    subject: String,
     seq: u64,
     #[serde(default)]
     hdrs: String,
@@ -23,9 +24,10 @@ pub(super) struct Raw {
 impl Raw {
     /// The message, or `None` where what the server sent is no message.
     pub(super) fn stored(self) -> Option<Stored> {
-        let Self { seq, hdrs, data, time } = self;
+        let Self { subject, seq, hdrs, data, time } = self;
         let headers = String::from_utf8(BASE64_STANDARD.decode(hdrs).ok()?).ok()?;
-        Some(Stored { sequence: seq, headers: parse(&headers), body: BASE64_STANDARD.decode(data).ok()?.into(), time })
+        let body = BASE64_STANDARD.decode(data).ok()?.into();
+        Some(Stored { subject, sequence: seq, headers: parse(&headers), body, time })
     }
 }
 
@@ -48,6 +50,7 @@ mod tests {
     #[test]
     fn headers_and_body_come_back_as_they_were_stored() {
         let raw = Raw {
+            subject: "dead.one".into(),
             seq: 7,
             hdrs: BASE64_STANDARD.encode("NATS/1.0\r\nce-id: a:b\r\ntraceparent: 1\r\ntraceparent: 2\r\n\r\n"),
             data: BASE64_STANDARD.encode("{}"),
@@ -56,6 +59,6 @@ mod tests {
         let stored = raw.stored().unwrap();
         assert_eq!(stored.headers.get("ce-id").map(|value| value.as_str()), Some("a:b"));
         assert_eq!(stored.headers.get_all("traceparent").count(), 2);
-        assert_eq!((stored.sequence, stored.body.as_ref()), (7, b"{}".as_ref()));
+        assert_eq!((stored.sequence, stored.subject.as_str(), stored.body.as_ref()), (7, "dead.one", b"{}".as_ref()));
     }
 }
