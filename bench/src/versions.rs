@@ -1,0 +1,58 @@
+//! What was measured with: without it, no figure can be compared with another.
+
+use std::{collections::BTreeMap, fs, process::Command};
+
+use crate::server;
+
+/// The version of everything that takes part, by name. What is missing has none.
+#[must_use]
+pub fn versions() -> BTreeMap<String, String> {
+    let node = "require('./bench/peers/node/package-lock.json').packages";
+    let script = format!(
+        "const p = {node}; console.log(['@nats-io/jetstream', 'undici'].map(n => n + ' ' + p['node_modules/' + n].version).join(', '))"
+    );
+    let nats = server::program();
+    let asked: [(&str, &str, &[&str]); 6] = [
+        ("nats-server", nats.to_str().unwrap_or("nats-server"), &["--version"]),
+        ("rustc", "rustc", &["--version"]),
+        ("node", "node", &["--version"]),
+        ("node packages", "node", &["--eval", &script]),
+        ("go", "go", &["version"]),
+        ("kernel", "uname", &["--kernel-release", "--machine"]),
+    ];
+    let mut versions: BTreeMap<String, String> = asked
+        .into_iter()
+        .filter_map(|(name, program, arguments)| Some((name.to_owned(), output(program, arguments)?)))
+        .collect();
+    versions.insert("ropeway".into(), format!("{} ({})", env!("CARGO_PKG_VERSION"), commit()));
+    versions.insert("profile".into(), "measured".into());
+    versions.insert("sync_interval".into(), "2m (the server's default)".into());
+    if let Some(line) =
+        fs::read_to_string("bench/peers/go/go.mod").unwrap_or_default().lines().find(|line| line.contains("nats.go"))
+    {
+        versions.insert("go packages".into(), line.trim_start_matches("require ").trim().to_owned());
+    }
+    if let Some(model) =
+        fs::read_to_string("/proc/cpuinfo").unwrap_or_default().lines().find_map(|line| line.strip_prefix("model name"))
+    {
+        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+        versions.insert(
+            "processor".into(),
+            format!("{}, {cores} cores for the conductor", model.trim_start_matches([':', '\t', ' '])),
+        );
+    }
+    versions
+}
+
+fn commit() -> String {
+    let revision = output("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_else(|| "unknown".into());
+    match output("git", &["status", "--porcelain", "worker", "crds", "mapping", "nats"]) {
+        Some(changes) if !changes.is_empty() => format!("{revision}, changed"),
+        _ => revision,
+    }
+}
+
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
