@@ -20,6 +20,8 @@ pub struct Args {
 pub enum Task {
     /// Conducts the workloads and writes the results.
     Run(RunArgs),
+    /// Prints a results file as the table of `docs/benchmarks.md`.
+    Show(ShowArgs),
     /// The bare loop that everything is compared with.
     Floor(FloorArgs),
     /// The destination: answers everything and keeps account of it.
@@ -52,6 +54,14 @@ pub struct RunArgs {
     /// Where the results go.
     #[arg(long, default_value = "bench/results/latest.json")]
     pub out: PathBuf,
+}
+
+/// What is shown.
+#[derive(Clone, Debug, Arguments)]
+pub struct ShowArgs {
+    /// The results.
+    #[arg(default_value = "bench/results/latest.json")]
+    pub results: PathBuf,
 }
 
 /// The bare loop.

@@ -6,7 +6,8 @@ use async_nats::jetstream::{Context, consumer};
 use tempfile::TempDir;
 
 use crate::{
-    Error, golden, process::Process, scene::Scene, server::Server, variant::launch_worker, workload::Workload,
+    Error, error::Source, golden, process::Process, scene::Scene, server::Server, variant::launch_worker,
+    workload::Workload,
 };
 
 /// How long a thousand lanes may take to open.
@@ -38,17 +39,18 @@ impl Lanes {
         let mut worker = launch_worker(&server, &scene, worker, folder.path())?.start(folder.path())?;
         let jetstream = server.jetstream().await?;
         for (stream, consumer) in scene.lanes() {
-            let asks = async || match waiting(&jetstream, &stream, &consumer).await? {
-                0 => Err("it has no waiting pull".into()),
-                _ => Ok(()),
-            };
+            let asks = async || waiting(&jetstream, &stream, &consumer).await;
             worker.until("a lane", PATIENCE, asks).await?;
         }
         Ok(Self { worker, server, scene, folder })
     }
 }
 
-async fn waiting(jetstream: &Context, stream: &str, consumer: &str) -> Result<usize, crate::error::Source> {
+/// Succeeds when somebody asks this consumer for events.
+///
+/// # Errors
+/// When nobody does, or the server can't be asked.
+pub async fn waiting(jetstream: &Context, stream: &str, consumer: &str) -> Result<(), Source> {
     let info: consumer::Info = jetstream.get_stream_no_info(stream).await?.consumer_info(consumer).await?;
-    Ok(info.num_waiting)
+    if info.num_waiting > 0 { Ok(()) } else { Err(format!("nobody asks {consumer} for events").into()) }
 }

@@ -11,6 +11,7 @@
 
 pub mod args;
 pub mod control;
+pub mod delay;
 pub mod error;
 pub mod event;
 pub mod figures;
@@ -20,6 +21,7 @@ pub mod hang;
 pub mod idle;
 pub mod lanes;
 pub mod load;
+pub mod paced;
 pub mod process;
 pub mod results;
 pub mod run;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ropeway_bench::{
     args::{Args, Task},
-    floor, load, run, sink,
+    floor, load, results, run, sink,
 };
 
 fn main() -> ExitCode {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         match args.task {
             Task::Run(args) => run::run(&args).await,
+            Task::Show(args) => results::show(&args.results),
             Task::Floor(args) => floor::run(&args).await,
             Task::Sink(args) => sink::run(&args).await,
             Task::Load(args) => load::run(&args).await,

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    error::file,
+    error::{call, file},
     figures::{median, range, ratios},
-    workload::Workload,
+    workload::{NotMeasured, Workload},
 };
 
 /// One figure.
@@ -89,7 +89,7 @@ impl Origin {
 
     /// A figure that is missing, and why.
     #[must_use]
-    pub fn not_measured(&self, subject: Subject<'_>, reason: Option<&str>) -> Figure {
+    pub fn not_measured(&self, subject: Subject<'_>, missing: Option<NotMeasured>) -> Figure {
         let Subject { workload, variant, metric, unit, baseline } = subject;
         Figure {
             workload,
@@ -102,7 +102,7 @@ impl Origin {
             ratio_range: None,
             baseline: baseline.to_owned(),
             pairs: 0,
-            note: reason.map(|reason| format!("not measured: {reason}")),
+            note: missing.map(|NotMeasured(reason)| format!("not measured: {reason}")),
             versions: self.versions.clone(),
             command: self.command.clone(),
             date: self.date.clone(),
@@ -128,31 +128,49 @@ pub fn write(path: &Path, figures: &[Figure]) -> Result<(), Error> {
     fs::write(path, text + "\n").map_err(file("write", path))
 }
 
-/// The figures as a table.
+/// Prints a results file as Markdown.
+///
+/// # Errors
+/// When the file can't be read.
+pub fn show(path: &Path) -> Result<(), Error> {
+    let bytes = fs::read(path).map_err(file("read", path))?;
+    let figures: Vec<Figure> = serde_json::from_slice(&bytes).map_err(call("understand the results"))?;
+    println!("| {} |\n|{}", HEAD.join(" | "), "---|".repeat(HEAD.len()));
+    for figure in &figures {
+        println!("| {} |", row(figure).join(" | "));
+    }
+    Ok(())
+}
+
+/// The figures as a table for the terminal.
 #[must_use]
 pub fn table(figures: &[Figure]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["", "variant", "metric", "median", "range", "ratio", "range", "to"]);
+    table.load_style(presets::NOTHING).set_header(HEAD);
     for figure in figures {
-        let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-        let ends = |range: Option<[f64; 2]>| range.map_or_else(String::new, |[from, to]| format!("{from}–{to}"));
-        let median = match figure.median {
-            Some(median) => format!("{median} {}", figure.unit),
-            None => figure.note.clone().unwrap_or_default(),
-        };
-        table.add_row([
-            format!("{:?}", figure.workload),
-            figure.variant.clone(),
-            figure.metric.clone(),
-            median,
-            ends(figure.range),
-            number(figure.ratio_to_floor),
-            ends(figure.ratio_range),
-            figure.baseline.clone(),
-        ]);
+        table.add_row(row(figure));
     }
     table.to_string()
+}
+
+const HEAD: [&str; 7] = ["workload", "variant", "metric", "median", "range", "ratio", "to"];
+
+fn row(figure: &Figure) -> [String; 7] {
+    let ends = |range: Option<[f64; 2]>| range.map_or_else(String::new, |[from, to]| format!("{from}–{to}"));
+    let median = match figure.median {
+        Some(median) => format!("{median} {}", figure.unit),
+        None => figure.note.clone().unwrap_or_default(),
+    };
+    let ratio = figure.ratio_to_floor.map(|ratio| format!("{ratio} ({})", ends(figure.ratio_range)));
+    [
+        format!("{:?}", figure.workload),
+        figure.variant.clone(),
+        figure.metric.clone(),
+        median,
+        ends(figure.range),
+        ratio.unwrap_or_default(),
+        figure.baseline.clone(),
+    ]
 }
 
 fn range_of(ratios: &[f64]) -> Option<[f64; 2]> {

@@ -6,7 +6,7 @@ use crate::{
     Error,
     args::RunArgs,
     control::Sink,
-    golden, hang, idle,
+    delay, golden, hang, idle,
     results::{Origin, table, write},
     throughput, versions,
     workload::Workload,
@@ -18,7 +18,7 @@ use crate::{
 /// When one fails. What was measured before is written already.
 pub async fn run(args: &RunArgs) -> Result<(), Error> {
     let folder = golden::scratch()?;
-    let mut sink = Sink::start(folder.path()).await?;
+    let sink = Sink::start(folder.path()).await?;
     let origin = Origin {
         versions: versions::versions(),
         command: command(args),
@@ -27,9 +27,10 @@ pub async fn run(args: &RunArgs) -> Result<(), Error> {
     let mut all = Vec::new();
     for workload in &args.workloads {
         let figures = match workload {
-            Workload::T1 | Workload::T2 => throughput::measure(*workload, args, &mut sink, &origin).await?,
+            Workload::T1 | Workload::T2 => throughput::measure(*workload, args, &sink, &origin).await?,
+            Workload::T5 => delay::measure(args, &sink, &origin).await?,
             Workload::O1 => idle::measure(args, &origin).await?,
-            Workload::F4 => hang::measure(args, &mut sink, &origin).await?,
+            Workload::F4 => hang::measure(args, &sink, &origin).await?,
         };
         write(&args.out, &figures)?;
         all.extend(figures);

@@ -134,7 +134,7 @@ impl Scene {
 pub fn measurable(workload: Workload) -> Result<(), NotMeasured> {
     match workload {
         Workload::T2 => Err(NotMeasured("the worker sends one record a request".into())),
-        Workload::T1 | Workload::O1 | Workload::F4 => Ok(()),
+        Workload::T1 | Workload::T5 | Workload::O1 | Workload::F4 => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! T1 and T2: how fast a full stream is emptied by each variant, and what that costs.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use crate::{
     Error,
@@ -39,12 +39,7 @@ const METRICS: [(&str, &str, fn(&Sample) -> f64); 3] = [
 ///
 /// # Errors
 /// When a variant fails or delivers something wrong.
-pub async fn measure(
-    workload: Workload,
-    args: &RunArgs,
-    sink: &mut Sink,
-    origin: &Origin,
-) -> Result<Vec<Figure>, Error> {
+pub async fn measure(workload: Workload, args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec<Figure>, Error> {
     let folder = golden::scratch()?;
     let url = sink.takes(0);
     let scene = Scene::new(folder.path(), std::slice::from_ref(&url), workload)?;
@@ -72,7 +67,7 @@ async fn once(
     variant: Variant,
     workload: Workload,
     args: &RunArgs,
-    sink: &mut Sink,
+    sink: &Sink,
     scene: &Scene,
     golden: &Golden,
 ) -> Result<Sample, Error> {
@@ -138,15 +133,11 @@ fn figures(workload: Workload, args: &RunArgs, samples: &[(Variant, Vec<Sample>)
             let subject = Subject { workload, variant: variant.name(), metric, unit, baseline: Variant::Floor.name() };
             figures.push(match values(variant, of) {
                 Some(values) => origin.figure(subject, &values, &floor),
-                None => origin.not_measured(subject, reason(variant, workload, &args.worker).as_deref()),
+                None => origin.not_measured(subject, variant.measurable(workload, &args.worker).err()),
             });
         }
     }
     figures
-}
-
-fn reason(variant: Variant, workload: Workload, worker: &Path) -> Option<String> {
-    variant.measurable(workload, worker).err().map(|missing| missing.0)
 }
 
 #[cfg(test)]

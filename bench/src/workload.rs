@@ -11,6 +11,8 @@ pub enum Workload {
     T1,
     /// A hundred events a request, from a full stream.
     T2,
+    /// The latency of single events at a modest rate.
+    T5,
     /// A thousand idle lanes in one worker.
     O1,
     /// One of a hundred destinations hangs.
@@ -19,7 +21,7 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::T1, Self::T2, Self::O1, Self::F4];
+    pub const ALL: [Self; 5] = [Self::T1, Self::T2, Self::T5, Self::O1, Self::F4];
 
     /// Events of one request.
     #[must_use]
