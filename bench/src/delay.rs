@@ -6,6 +6,7 @@ use crate::{
     Error,
     args::RunArgs,
     control::Sink,
+    figures::Metric,
     golden,
     lanes::waiting,
     paced::{Latency, Pace, latency},
@@ -18,6 +19,10 @@ use crate::{
 
 /// Events a second.
 const RATE: u32 = 2_000;
+
+/// The metrics of a run.
+const METRICS: [Metric<Latency>; 2] =
+    [("latency_p50", "ms", |sample| sample.p50), ("latency_p99", "ms", |sample| sample.p99)];
 
 /// Runs every variant that can be measured, in rounds forwards and backwards.
 ///
@@ -36,17 +41,15 @@ pub async fn measure(args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec
             taken.push(sample);
         }
     }
-    let metrics: [(&str, fn(&Latency) -> f64); 2] =
-        [("latency_p50", |sample| sample.p50), ("latency_p99", |sample| sample.p99)];
     let mut figures = Vec::new();
-    for (metric, of) in metrics {
+    for (metric, unit, of) in METRICS {
         let floor: Vec<f64> = samples[0].1.iter().map(of).collect();
         for variant in Variant::ALL {
             let subject = Subject {
                 workload: Workload::T5,
                 variant: variant.name(),
                 metric,
-                unit: "ms",
+                unit,
                 baseline: Variant::Floor.name(),
             };
             figures.push(match samples.iter().find(|(known, _)| *known == variant) {

@@ -1,5 +1,8 @@
 //! Medians and percentiles. Pure.
 
+/// One metric of a sample: its name, its unit, and where it is in the sample.
+pub type Metric<S> = (&'static str, &'static str, fn(&S) -> f64);
+
 /// The middle of these values, or the mean of the two in the middle. `None` of nothing.
 #[must_use]
 pub fn median(values: &[f64]) -> Option<f64> {

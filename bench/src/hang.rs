@@ -4,6 +4,7 @@ use crate::{
     Error,
     args::RunArgs,
     control::Sink,
+    figures::Metric,
     lanes::Lanes,
     paced::{Latency, Pace, latency},
     results::{Figure, Origin, Subject},
@@ -15,6 +16,10 @@ const DESTINATIONS: usize = 100;
 
 /// Events a second of each Integration, each of which goes to a quarter of the destinations: 1 000 deliveries a second.
 const RATE: u32 = 10;
+
+/// The metrics of a run.
+const METRICS: [Metric<Latency>; 2] =
+    [("latency_p50_of_99", "ms", |sample| sample.p50), ("latency_p99_of_99", "ms", |sample| sample.p99)];
 
 /// Runs with and without a destination that hangs.
 ///
@@ -32,13 +37,11 @@ pub async fn measure(args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec
             samples[place].push(sample);
         }
     }
-    let metrics: [(&str, fn(&Latency) -> f64); 2] =
-        [("latency_p50_of_99", |sample| sample.p50), ("latency_p99_of_99", |sample| sample.p99)];
     let mut figures = Vec::new();
-    for (metric, of) in metrics {
+    for (metric, unit, of) in METRICS {
         let values = samples.each_ref().map(|samples| samples.iter().map(of).collect::<Vec<f64>>());
         for (variant, of) in NAMES.iter().zip(&values) {
-            let subject = Subject { workload: Workload::F4, variant, metric, unit: "ms", baseline: NAMES[0] };
+            let subject = Subject { workload: Workload::F4, variant, metric, unit, baseline: NAMES[0] };
             figures.push(origin.figure(subject, of, &values[0]));
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     Error,
     args::RunArgs,
+    figures::Metric,
     lanes::Lanes,
     results::{Figure, Origin, Subject},
     workload::Workload,
@@ -23,7 +24,7 @@ struct Sample {
 }
 
 /// The metrics of a sample, with their units.
-const METRICS: [(&str, &str, fn(&Sample) -> f64); 4] = [
+const METRICS: [Metric<Sample>; 4] = [
     ("rss", "MB", |sample| sample.rss),
     ("cpu_share", "% of a core", |sample| sample.cpu),
     ("server_rss", "MB", |sample| sample.server_rss),

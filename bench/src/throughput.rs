@@ -7,6 +7,7 @@ use crate::{
     args::RunArgs,
     control::Sink,
     event::{digest, event, record},
+    figures::Metric,
     golden::{self, Golden},
     load::OCCURRED_AT,
     process::Cost,
@@ -29,7 +30,7 @@ struct Sample {
 }
 
 /// The metrics of a sample, with their units.
-const METRICS: [(&str, &str, fn(&Sample) -> f64); 3] = [
+const METRICS: [Metric<Sample>; 3] = [
     ("events_per_second", "1/s", |sample| sample.events_per_second),
     ("cpu_per_event", "µs", |sample| sample.cpu_per_event),
     ("peak_rss", "MB", |sample| sample.peak_rss),
