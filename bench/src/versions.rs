@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, process::Command};
 
-use crate::server;
+use crate::{golden, server};
 
 /// The version of everything that takes part, by name. What is missing has none.
 #[must_use]
@@ -12,7 +12,9 @@ pub fn versions() -> BTreeMap<String, String> {
         "const p = {node}; console.log(['@nats-io/jetstream', 'undici'].map(n => n + ' ' + p['node_modules/' + n].version).join(', '))"
     );
     let nats = server::program();
-    let asked: [(&str, &str, &[&str]); 6] = [
+    let place = golden::place();
+    let asked: [(&str, &str, &[&str]); 7] = [
+        ("file system", "stat", &["--file-system", "--format=%T", place.to_str().unwrap_or(".")]),
         ("nats-server", nats.to_str().unwrap_or("nats-server"), &["--version"]),
         ("rustc", "rustc", &["--version"]),
         ("node", "node", &["--version"]),
