@@ -7,7 +7,7 @@
 #   make image [PROFILE=dev]         the container image as an OCI archive, and image-nats for the trial's NATS
 #   make tools [TOOLS=nats|kubernetes|node|helm|link|deny|all]   programs for all of that, into .tools/
 #   make crds                        the CRDs from the types in crds/src
-#   make bench / bench-quick         measures the worker against a bare loop and peers (docs/benchmarks.md), half an hour
+#   make bench / bench-quick         measures the worker against a bare loop and peers (docs/benchmarks.md)
 #   make test-cluster CLUSTER_KUBECONFIG=…   the cluster suite on a cluster that is already there
 
 TOOLS ?= all

@@ -124,7 +124,7 @@ fn order(number: u64, occurred_at: u64) -> Order {
     };
     Order {
         id: id(number),
-        r#type: "com.example.order.created",
+        r#type: "order.created",
         occurred_at: occurred_at.to_string(),
         customer: Customer {
             id: format!("cus-{:07}", number % 1_000_000),
@@ -136,8 +136,8 @@ fn order(number: u64, occurred_at: u64) -> Order {
         currency: "eur",
         total_cents: 1_000 + number % 90_000,
         status: "PAID",
-        items: vec![item(0, "Analytical engine, part"), item(1, "Punched cards, 100"), item(2, "Oil for gears")],
-        note: "leave it at the door",
+        items: vec![item(0, "Engine part"), item(1, "Punched cards"), item(2, "Oil")],
+        note: "at the door",
     }
 }
 

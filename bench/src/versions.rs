@@ -29,19 +29,16 @@ pub fn versions() -> BTreeMap<String, String> {
     versions.insert("ropeway".into(), format!("{} ({})", env!("CARGO_PKG_VERSION"), commit()));
     versions.insert("profile".into(), "measured".into());
     versions.insert("sync_interval".into(), "2m (the server's default)".into());
-    if let Some(line) =
-        fs::read_to_string("bench/peers/go/go.mod").unwrap_or_default().lines().find(|line| line.contains("nats.go"))
-    {
+    let line = |path: &str, part: &str| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().find(|line| line.contains(part)).map(str::to_owned)
+    };
+    if let Some(line) = line("bench/peers/go/go.mod", "nats.go") {
         versions.insert("go packages".into(), line.trim_start_matches("require ").trim().to_owned());
     }
-    if let Some(model) =
-        fs::read_to_string("/proc/cpuinfo").unwrap_or_default().lines().find_map(|line| line.strip_prefix("model name"))
-    {
-        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-        versions.insert(
-            "processor".into(),
-            format!("{}, {cores} cores for the conductor", model.trim_start_matches([':', '\t', ' '])),
-        );
+    if let Some(line) = line("/proc/cpuinfo", "model name") {
+        let model = line.split_once(": ").map_or(line.as_str(), |(_, model)| model);
+        versions.insert("processor".into(), model.to_owned());
     }
     versions
 }
