@@ -7,6 +7,7 @@
 #   make image [PROFILE=dev]         the container image as an OCI archive, and image-nats for the trial's NATS
 #   make tools [TOOLS=nats|kubernetes|node|helm|link|deny|all]   programs for all of that, into .tools/
 #   make crds                        the CRDs from the types in crds/src
+#   make bench / bench-quick         measures the worker against a bare loop and peers (docs/benchmarks.md)
 #   make test-cluster CLUSTER_KUBECONFIG=…   the cluster suite on a cluster that is already there
 
 TOOLS ?= all
@@ -17,7 +18,7 @@ CLUSTER := $(CARGO_TARGET_DIR)/debug/ropeway-test-cluster
 EXAMPLE := examples/signups-to-marketing
 
 .PHONY: demo test test-unit test-worker test-operator test-charts test-cluster check advisories crds tools cluster cluster-down \
-  image image-nats
+  image image-nats bench bench-quick bench-programs
 
 demo:
 	@scripts/tools.sh link nats
@@ -30,7 +31,7 @@ test: test-unit test-worker test-operator test-charts test-cluster
 
 test-unit:
 	@scripts/tools.sh link
-	cargo test --workspace --exclude ropeway-tests
+	cargo test --workspace --exclude ropeway-tests --exclude ropeway-bench
 	cargo test --package ropeway-tests --lib --test repo
 
 test-worker:
@@ -90,3 +91,19 @@ crds:
 	cargo run --quiet --package ropeway-crds --bin crdgen crds/yaml
 	rm -f charts/ropeway/crds-files/*.yaml
 	cp crds/yaml/*.yaml charts/ropeway/crds-files/
+
+# The conductor takes the core that the measured program does not have.
+BENCH := taskset --cpu-list 1 $(CARGO_TARGET_DIR)/measured/ropeway-bench run --worker $(CARGO_TARGET_DIR)/measured/ropeway-worker
+
+bench: bench-programs
+	$(BENCH)
+
+# Whether everything still runs; its figures mean nothing and are not kept.
+bench-quick: bench-programs
+	$(BENCH) --pairs 1 --events 10000 --lanes 100 --seconds 5 --out $(CARGO_TARGET_DIR)/bench-quick.json
+
+bench-programs:
+	@scripts/tools.sh link nats
+	cargo build --profile measured --package ropeway-worker --package ropeway-bench
+	cd bench/peers/node && npm ci --no-audit --no-fund --loglevel error
+	cd bench/peers/go && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o peer .

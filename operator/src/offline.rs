@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use ropeway_crds::{Destination, Integration, condition::Finding, status::IntegrationStatus};
 use ropeway_mapping::compile;
 
@@ -45,7 +46,7 @@ pub fn resolve_manifests(
     namespace_uid: &str,
     manifests: &Manifests,
 ) -> Result<Resolved, Vec<Finding>> {
-    let found = |name: &String| manifests.destinations.get(name).cloned().map(Account::of);
+    let found = |name: &String| manifests.destinations.get(name).cloned().map(account);
     let direct = crate::integration::observe::References::of(&integration.spec);
     let destinations: BTreeMap<_, _> =
         direct.destinations.into_iter().map(|name| (name.clone(), found(&name))).collect();
@@ -64,6 +65,13 @@ pub fn resolve_manifests(
         service_account: None,
     };
     resolve(&observed, &|source, purpose| compile(source, purpose).map_err(CompileFault::Refused))
+}
+
+/// A Destination out of a file has no UID; its name stands for one, so that no two share an account.
+fn account(destination: Destination) -> Account {
+    let name = destination.name_any();
+    let account = Account::of(destination);
+    if account.uid.is_empty() { Account { uid: format!("destination/{name}"), ..account } } else { account }
 }
 
 /// Reads what workers and streams say about an Integration.

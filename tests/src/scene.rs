@@ -13,7 +13,8 @@ use ropeway_cli::{
     manifest::{Manifests, load},
     stage::{Staged, stage},
 };
-use ropeway_crds::integration::State;
+use jiff::Timestamp;
+use ropeway_crds::{Integration, integration::State, status::IntegrationStatus};
 use ropeway_operator::{
     integration::{
         apply::RemovedLane,
@@ -170,6 +171,15 @@ impl Scene {
     /// # Errors
     /// When it can't be started or does not answer.
     pub async fn start_worker(&self, name: &str, crash: Option<&str>) -> Result<Worker, Error> {
+        let variables: Vec<(&str, &str)> = crash.map(|crash| ("ROPEWAY_CRASH_AT", crash)).into_iter().collect();
+        self.start_worker_with(name, &variables).await
+    }
+
+    /// Starts a worker with these variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Scene::start_worker`].
+    pub async fn start_worker_with(&self, name: &str, variables: &[(&str, &str)]) -> Result<Worker, Error> {
         let (port, admin) = (free_port()?, free_port()?);
         let mut launch = Launch::at(program("faulty-worker")?)
             .argument("--config")
@@ -178,8 +188,8 @@ impl Scene {
             .argument(self.scratch.path().join("secrets"))
             .arguments(["--nats-credentials", "/nowhere", "--nats-url", &self.nats.url(), "--worker-name", name])
             .arguments(["--listen", &format!("127.0.0.1:{port}"), "--listen-admin", &format!("127.0.0.1:{admin}")]);
-        if let Some(crash) = crash {
-            launch = launch.variable("ROPEWAY_CRASH_AT", crash);
+        for (variable, value) in variables {
+            launch = launch.variable(variable, value);
         }
         let mut process = Process::start(name, launch, &self.scratch.path().join(format!("{name}.log")))?;
         let health = format!("http://127.0.0.1:{admin}/healthz");
@@ -187,10 +197,58 @@ impl Scene {
         let alive = async || client.get(&health).send().await.map(drop).map_err(|error| error.to_string());
         let answered = process.until("the worker answers", Duration::from_secs(20), alive).await;
         // One that is to die may do so before it was seen alive.
-        if crash.is_none() {
+        if variables.is_empty() || answered.is_ok() {
             answered?;
         }
         Ok(Worker { process, url: format!("http://127.0.0.1:{port}/hook") })
+    }
+
+    /// The status that the Integration would have.
+    ///
+    /// # Errors
+    /// When the server can't be asked.
+    pub async fn status(&self) -> Result<IntegrationStatus, Error> {
+        let observations = self.observe().await?;
+        let integration = Integration::new(
+            "scene",
+            serde_json::from_value(self.spec.clone()).map_err(|error| Error::Scene(error.to_string()))?,
+        );
+        Ok(offline::status_of(&integration, Ok(&self.plan), Some(&observations), Timestamp::now()))
+    }
+
+    /// Status and reason of one condition.
+    ///
+    /// # Errors
+    /// When the server can't be asked or there is no such condition.
+    pub async fn condition(&self, kind: &str) -> Result<(String, String), Error> {
+        let status = self.status().await?;
+        let found = status.conditions.into_iter().find(|condition| condition.type_ == kind);
+        let found = found.ok_or_else(|| Error::Scene(format!("there is no condition {kind}")))?;
+        Ok((found.status, found.reason))
+    }
+
+    /// Puts events straight into the events stream, as the webhook stores them: the fast way to many of them.
+    ///
+    /// # Errors
+    /// When the server refuses one.
+    pub async fn store(&self, ids: impl IntoIterator<Item = String>) -> Result<(), Error> {
+        let client = ropeway_nats::connect(&ropeway_nats::Settings::open(self.nats.url()), "store").await;
+        let context = async_nats::jetstream::new(client.map_err(|error| Error::Scene(error.to_string()))?);
+        let subject = ropeway_crds::names::events_subject(&self.plan.jetstream.integration);
+        let mut waiting = Vec::new();
+        for id in ids {
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert("ce-id", id.as_str());
+            headers.insert("content-type", "application/json");
+            headers.insert(ropeway_crds::headers::DELIVERY, ulid::Ulid::generate().to_string());
+            let body = json!({ "id": id }).to_string();
+            let publish = context.publish_with_headers(subject.clone(), headers, body.into()).await;
+            waiting.push(publish.map_err(|error| Error::Scene(error.to_string()))?.into_future());
+            if waiting.len() == 500 {
+                settled(std::mem::take(&mut waiting)).await?;
+            }
+        }
+        settled(waiting).await
     }
 
     /// What workers and streams say.
@@ -252,6 +310,16 @@ impl Scene {
             from = message.sequence + 1;
         }
     }
+}
+
+async fn settled<F>(acknowledgements: Vec<F>) -> Result<(), Error>
+where
+    F: Future<Output = Result<async_nats::jetstream::publish::PublishAck, async_nats::jetstream::context::PublishError>>,
+{
+    for acknowledged in futures::future::join_all(acknowledgements).await {
+        acknowledged.map_err(|error| Error::Scene(error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// A client for requests of the tests' own.

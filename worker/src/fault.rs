@@ -43,12 +43,34 @@ pub fn reached(step: Step) {
         Some((step.to_owned(), count.parse().ok()?))
     });
     static SEEN: AtomicU64 = AtomicU64::new(0);
+    if step == Step::Sending {
+        log_send();
+    }
     let Some((wanted, count)) = &*PLAN else { return };
     if format!("{step:?}") == *wanted && SEEN.fetch_add(1, Ordering::SeqCst) + 1 == *count {
         let _ = std::process::Command::new("kill").args(["-KILL", &std::process::id().to_string()]).status();
         loop {
             std::thread::park();
         }
+    }
+}
+
+/// With `ROPEWAY_LOG_SENDS=<file>` in the environment, writes down when a request is sent: microseconds since 1970, one a line.
+#[cfg(feature = "fault-injection")]
+fn log_send() {
+    use std::{
+        fs::{File, OpenOptions},
+        io::Write,
+        sync::{LazyLock, Mutex, PoisonError},
+    };
+    static LOG: LazyLock<Option<Mutex<File>>> = LazyLock::new(|| {
+        let path = std::env::var_os("ROPEWAY_LOG_SENDS")?;
+        OpenOptions::new().create(true).append(true).open(path).ok().map(Mutex::new)
+    });
+    if let Some(log) = &*LOG {
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        // A line that is lost shows in the test that counts them.
+        let _ = writeln!(log, "{}", jiff::Timestamp::now().as_microsecond());
     }
 }
 

@@ -28,7 +28,7 @@ fn sources(package: &str) -> Vec<(String, String)> {
     found.iter().map(|path| (name(path), fs::read_to_string(path).expect("a source file can be read"))).collect()
 }
 
-const PACKAGES: [&str; 7] = ["crds", "mapping", "nats", "operator", "worker", "cli", "tests"];
+const PACKAGES: [&str; 8] = ["crds", "mapping", "nats", "operator", "worker", "cli", "tests", "bench"];
 
 #[test]
 fn packages_depend_in_one_direction() {
@@ -136,5 +136,30 @@ fn every_reason_of_a_dead_letter_is_explained_in_the_runbook() {
     let page = fs::read_to_string(root().join("docs/dead-letters.md")).expect("docs/dead-letters.md is there");
     for reason in ropeway_operator::io::reports::KNOWN_REASONS {
         assert!(page.contains(&format!("| `{reason}` |")), "docs/dead-letters.md does not explain {reason}");
+    }
+}
+
+#[test]
+fn every_benchmark_has_a_figure_or_says_why_not() {
+    let file = fs::read(root().join("bench/results/latest.json")).expect("the results are committed");
+    let figures: Vec<serde_json::Value> = serde_json::from_slice(&file).expect("the results are a list");
+    for (workload, variants) in [
+        ("T1", ["floor", "ropeway", "node", "go"].as_slice()),
+        ("T2", &["floor", "ropeway", "node", "go"]),
+        ("T5", &["floor", "ropeway", "node", "go"]),
+        ("O1", &["1 lane", "1000 lanes"]),
+        ("F4", &["all well", "one hangs"]),
+    ] {
+        for variant in variants {
+            let mut of = figures.iter().filter(|it| it["workload"] == workload && it["variant"] == *variant);
+            let said = of.any(|it| it["median"].is_f64() || it["note"].as_str().is_some_and(|note| !note.is_empty()));
+            assert!(said, "{workload} says nothing of {variant}; run `make bench`");
+        }
+    }
+    for figure in figures {
+        for field in ["metric", "unit", "date", "command"] {
+            assert!(figure[field].as_str().is_some_and(|text| !text.is_empty()), "{field} is missing in {figure}");
+        }
+        assert!(figure["versions"]["nats-server"].is_string(), "{figure}");
     }
 }

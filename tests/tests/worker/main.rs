@@ -2,9 +2,14 @@
 
 mod command;
 mod dead_letters;
+mod holds;
 mod intake;
 mod kills;
 mod limits;
+mod outage;
+mod pace;
+mod poison;
+mod portions;
 mod server;
 mod state;
 mod stream;

@@ -1,0 +1,57 @@
+//! F4: what 99 destinations notice when the hundredth hangs.
+
+use crate::{
+    Error,
+    args::RunArgs,
+    control::Sink,
+    figures::Metric,
+    lanes::Lanes,
+    paced::{Latency, Pace, latency},
+    results::{Figure, Origin, Subject},
+    workload::Workload,
+};
+
+/// How many destinations there are; number 0 is the one that hangs.
+const DESTINATIONS: usize = 100;
+
+/// Events a second of each Integration, each of which goes to a quarter of the destinations: 1 000 deliveries a second.
+const RATE: u32 = 10;
+
+/// The metrics of a run.
+const METRICS: [Metric<Latency>; 2] =
+    [("latency_p50_of_99", "ms", |sample| sample.p50), ("latency_p99_of_99", "ms", |sample| sample.p99)];
+
+/// Runs with and without a destination that hangs.
+///
+/// # Errors
+/// When an event does not reach one of the 99.
+pub async fn measure(args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec<Figure>, Error> {
+    const NAMES: [&str; 2] = ["all well", "one hangs"];
+    let mut samples = [Vec::new(), Vec::new()];
+    for round in 0..args.pairs {
+        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+        for place in order {
+            let first = if place == 0 { sink.takes(0) } else { sink.hangs(0) };
+            let sample = once(first, args, sink).await?;
+            println!("F4 {} {}: {sample:.2?}", round + 1, NAMES[place]);
+            samples[place].push(sample);
+        }
+    }
+    let mut figures = Vec::new();
+    for (metric, unit, of) in METRICS {
+        let values = samples.each_ref().map(|samples| samples.iter().map(of).collect::<Vec<f64>>());
+        for (variant, of) in NAMES.iter().zip(&values) {
+            let subject = Subject { workload: Workload::F4, variant, metric, unit, baseline: NAMES[0] };
+            figures.push(origin.figure(subject, of, &values[0]));
+        }
+    }
+    Ok(figures)
+}
+
+async fn once(first: String, args: &RunArgs, sink: &Sink) -> Result<Latency, Error> {
+    let mut urls = vec![first];
+    urls.extend((1..DESTINATIONS).map(|destination| sink.takes(destination)));
+    let Lanes { mut worker, server, scene, folder } = Lanes::open(&urls, Workload::F4, &args.worker).await?;
+    let pace = Pace { rate: RATE, seconds: args.seconds };
+    latency(pace, 1..DESTINATIONS, (sink, &server, &scene), &mut worker, folder.path()).await
+}

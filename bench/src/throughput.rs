@@ -1,0 +1,167 @@
+//! T1 and T2: how fast a full stream is emptied by each variant, and what that costs.
+
+use std::time::Duration;
+
+use crate::{
+    Error,
+    args::RunArgs,
+    control::Sink,
+    event::{digest, event, record},
+    figures::Metric,
+    golden::{self, Golden},
+    load::OCCURRED_AT,
+    process::Cost,
+    results::{Figure, Origin, Subject},
+    scene::Scene,
+    sink::account::Report,
+    variant::{Route, Variant},
+    workload::Workload,
+};
+
+/// How long a run may take. A worker that needs it has stalled.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// One run of one variant.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    events_per_second: f64,
+    cpu_per_event: f64,
+    peak_rss: f64,
+}
+
+/// The metrics of a sample, with their units.
+const METRICS: [Metric<Sample>; 3] = [
+    ("events_per_second", "1/s", |sample| sample.events_per_second),
+    ("cpu_per_event", "µs", |sample| sample.cpu_per_event),
+    ("peak_rss", "MB", |sample| sample.peak_rss),
+];
+
+/// Runs every variant that can be measured, in rounds forwards and backwards.
+///
+/// # Errors
+/// When a variant fails or delivers something wrong.
+pub async fn measure(workload: Workload, args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec<Figure>, Error> {
+    let folder = golden::scratch()?;
+    let url = sink.takes(0);
+    let scene = Scene::new(folder.path(), std::slice::from_ref(&url), workload)?;
+    let golden = Golden::fill(&scene, args.events).await?;
+    let mut samples: Vec<(Variant, Vec<Sample>)> = Variant::ALL
+        .into_iter()
+        .filter(|variant| variant.measurable(workload, &args.worker).is_ok())
+        .map(|variant| (variant, Vec::new()))
+        .collect();
+    for round in 0..args.pairs {
+        // A-B-C-C-B-A: what drifts during the run meets every variant alike.
+        let backwards = round % 2 == 1;
+        for place in 0..samples.len() {
+            let place = if backwards { samples.len() - 1 - place } else { place };
+            let (variant, taken) = &mut samples[place];
+            let sample = once(*variant, workload, args, sink, &scene, &golden).await?;
+            println!("{workload:?} {} {}: {sample:.1?}", round + 1, variant.name());
+            taken.push(sample);
+        }
+    }
+    Ok(figures(workload, args, &samples, origin))
+}
+
+async fn once(
+    variant: Variant,
+    workload: Workload,
+    args: &RunArgs,
+    sink: &Sink,
+    scene: &Scene,
+    golden: &Golden,
+) -> Result<Sample, Error> {
+    let folder = golden::scratch()?;
+    let server = golden.server(&folder.path().join("nats")).await?;
+    sink.begin().await?;
+    let url = sink.takes(0);
+    let route = Route { server: &server, scene, url: &url, workload };
+    let mut process = variant.launch(route, &args.worker, folder.path())?.start(folder.path())?;
+
+    let records = async |enough: u64| match sink.report().await? {
+        report if report.records >= enough => Ok(report),
+        report => Err(format!("{report:?}").into()),
+    };
+    process.until("the first event", PATIENCE, async || records(1).await).await?;
+    let before = process.cost()?;
+    process.until("the last event", PATIENCE, async || records(args.events).await).await?;
+    let after = process.cost()?;
+
+    let (stream, consumer) = (scene.stream(), scene.consumer());
+    let settled = async || match server.unsettled(&stream, consumer.as_str()).await? {
+        (0, 0) => Ok(()),
+        (pending, unacknowledged) => Err(format!("{pending} pending, {unacknowledged} not acknowledged").into()),
+    };
+    process.until("the last acknowledgement", Duration::from_secs(20), settled).await?;
+    let report = sink.report().await?;
+    verify(variant, args.events, report)?;
+    process.stop().await;
+    Ok(sample(report, before, after))
+}
+
+/// Nothing is lost, nothing came twice, and every byte is as it should be.
+fn verify(variant: Variant, events: u64, report: Report) -> Result<(), Error> {
+    let bytes = if variant.is_bare() { event } else { record };
+    let right = (0..events).fold(0_u64, |sum, number| sum.wrapping_add(digest(&bytes(number, OCCURRED_AT))));
+    let Report { requests: _, records, duplicates, unreadable, digest, elapsed: _ } = report;
+    if (records, duplicates, unreadable, digest) == (events, 0, 0, right) {
+        return Ok(());
+    }
+    let found = format!("{report:?}, and not {events} records with the digest {right}");
+    Err(Error::Delivery { variant: variant.name(), found })
+}
+
+#[allow(clippy::cast_precision_loss)] // Counts and times of one run are far below 2^52.
+fn sample(report: Report, before: Cost, after: Cost) -> Sample {
+    let records = report.records as f64;
+    Sample {
+        events_per_second: records / Duration::from_nanos(report.elapsed).as_secs_f64(),
+        cpu_per_event: (after.cpu - before.cpu).as_secs_f64() * 1e6 / records,
+        peak_rss: after.peak_rss as f64 / 1e6,
+    }
+}
+
+fn figures(workload: Workload, args: &RunArgs, samples: &[(Variant, Vec<Sample>)], origin: &Origin) -> Vec<Figure> {
+    let values = |variant: Variant, of: fn(&Sample) -> f64| {
+        let taken = samples.iter().find(|(known, _)| *known == variant);
+        taken.map(|(_, taken)| taken.iter().map(of).collect::<Vec<f64>>())
+    };
+    let mut figures = Vec::new();
+    for (metric, unit, of) in METRICS {
+        let floor = values(Variant::Floor, of).unwrap_or_default();
+        for variant in Variant::ALL {
+            let subject = Subject { workload, variant: variant.name(), metric, unit, baseline: Variant::Floor.name() };
+            figures.push(match values(variant, of) {
+                Some(values) => origin.figure(subject, &values, &floor),
+                None => origin.not_measured(subject, variant.measurable(workload, &args.worker).err()),
+            });
+        }
+    }
+    figures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_a_repeated_and_a_changed_record_each_spoil_a_run() {
+        let right = (0..3).map(|number| digest(&record(number, OCCURRED_AT))).fold(0, u64::wrapping_add);
+        let report = Report { records: 3, digest: right, ..Report::default() };
+        assert!(verify(Variant::Ropeway, 3, report).is_ok());
+        assert!(verify(Variant::Floor, 3, report).is_err());
+        assert!(verify(Variant::Ropeway, 4, report).is_err());
+        assert!(verify(Variant::Ropeway, 3, Report { duplicates: 1, ..report }).is_err());
+        assert!(verify(Variant::Ropeway, 3, Report { digest: right ^ 1, ..report }).is_err());
+    }
+
+    #[test]
+    fn a_sample_is_per_second_and_per_event() {
+        let report = Report { records: 1_000, elapsed: 500_000_000, ..Report::default() };
+        let after = Cost { cpu: Duration::from_millis(40), rss: 0, peak_rss: 12_000_000 };
+        let sample = sample(report, Cost { cpu: Duration::from_millis(10), ..Cost::default() }, after);
+        assert_eq!((sample.events_per_second, sample.peak_rss), (2_000.0, 12.0));
+        assert!((sample.cpu_per_event - 30.0).abs() < 1e-9);
+    }
+}
