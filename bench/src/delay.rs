@@ -29,7 +29,7 @@ const METRICS: [Metric<Latency>; 2] =
 /// # Errors
 /// When a variant fails or loses an event.
 pub async fn measure(args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec<Figure>, Error> {
-    let measurable = |variant: &Variant| variant.measurable(Workload::T5, &args.worker).is_ok();
+    let measurable = |variant: &Variant| variant.measurable(&args.worker).is_ok();
     let mut samples: Vec<(Variant, Vec<Latency>)> =
         Variant::ALL.into_iter().filter(measurable).map(|variant| (variant, Vec::new())).collect();
     for round in 0..args.pairs {
@@ -54,7 +54,7 @@ pub async fn measure(args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec
             };
             figures.push(match samples.iter().find(|(known, _)| *known == variant) {
                 Some((_, taken)) => origin.figure(subject, &taken.iter().map(of).collect::<Vec<f64>>(), &floor),
-                None => origin.not_measured(subject, variant.measurable(Workload::T5, &args.worker).err()),
+                None => origin.not_measured(subject, variant.measurable(&args.worker).err()),
             });
         }
     }

@@ -47,7 +47,7 @@ pub async fn measure(workload: Workload, args: &RunArgs, sink: &Sink, origin: &O
     let golden = Golden::fill(&scene, args.events).await?;
     let mut samples: Vec<(Variant, Vec<Sample>)> = Variant::ALL
         .into_iter()
-        .filter(|variant| variant.measurable(workload, &args.worker).is_ok())
+        .filter(|variant| variant.measurable(&args.worker).is_ok())
         .map(|variant| (variant, Vec::new()))
         .collect();
     for round in 0..args.pairs {
@@ -134,7 +134,7 @@ fn figures(workload: Workload, args: &RunArgs, samples: &[(Variant, Vec<Sample>)
             let subject = Subject { workload, variant: variant.name(), metric, unit, baseline: Variant::Floor.name() };
             figures.push(match values(variant, of) {
                 Some(values) => origin.figure(subject, &values, &floor),
-                None => origin.not_measured(subject, variant.measurable(workload, &args.worker).err()),
+                None => origin.not_measured(subject, variant.measurable(&args.worker).err()),
             });
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     process::{Launch, MEASURED, free_port},
-    scene::{self, Scene},
+    scene::Scene,
     server::Server,
     workload::{NotMeasured, Workload},
 };
@@ -64,7 +64,7 @@ impl Variant {
     ///
     /// # Errors
     /// With the reason that the results give.
-    pub fn measurable(self, workload: Workload, worker: &Path) -> Result<(), NotMeasured> {
+    pub fn measurable(self, worker: &Path) -> Result<(), NotMeasured> {
         let present = |path: &Path| {
             let remedy = || NotMeasured(format!("{} is not built; `make bench` builds it", path.display()));
             if path.exists() { Ok(()) } else { Err(remedy()) }

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use ropeway_cli::{
     dev::local::{Local, LocalIntegration},
     manifest::{Manifests, load},
     stage::{Staged, stage},
 };
-use jiff::Timestamp;
 use ropeway_crds::{Integration, integration::State, status::IntegrationStatus};
 use ropeway_operator::{
     integration::{
@@ -314,7 +314,9 @@ impl Scene {
 
 async fn settled<F>(acknowledgements: Vec<F>) -> Result<(), Error>
 where
-    F: Future<Output = Result<async_nats::jetstream::publish::PublishAck, async_nats::jetstream::context::PublishError>>,
+    F: Future<
+        Output = Result<async_nats::jetstream::publish::PublishAck, async_nats::jetstream::context::PublishError>,
+    >,
 {
     for acknowledged in futures::future::join_all(acknowledgements).await {
         acknowledged.map_err(|error| Error::Scene(error.to_string()))?;

@@ -119,9 +119,11 @@ async fn a_held_lane_sets_its_events_aside_so_that_its_neighbour_keeps_going() {
     scene.apply().await.expect("the account is described");
     let closed = Arc::new(AtomicBool::new(true));
     let answer = Arc::clone(&closed);
-    scene.receiver.answer(move |destination, _, _| {
-        if destination == "held" && answer.load(Ordering::SeqCst) { 401 } else { 200 }
-    });
+    scene.receiver.answer(
+        move |destination, _, _| {
+            if destination == "held" && answer.load(Ordering::SeqCst) { 401 } else { 200 }
+        },
+    );
     let worker = scene.start_worker("worker", None).await.expect("a worker starts");
     let client = http_client();
     let padding = "x".repeat(1_000);
@@ -130,7 +132,8 @@ async fn a_held_lane_sets_its_events_aside_so_that_its_neighbour_keeps_going() {
         let body = json!({ "id": format!("e-{number}"), "padding": padding }).to_string();
         until("there is room", PATIENCE, async || {
             let sending = client.post(&worker.url).bearer_auth(ropeway_tests::scene::TOKEN).body(body.clone());
-            match sending.header("content-type", "application/json").send().await.map(|answer| answer.status().as_u16()) {
+            match sending.header("content-type", "application/json").send().await.map(|answer| answer.status().as_u16())
+            {
                 Ok(200) => Ok(()),
                 other => Err(format!("{other:?}")),
             }

@@ -57,20 +57,26 @@ async fn an_outage_costs_no_event_and_no_attempt_and_the_backlog_drains_within_t
         tokio::time::sleep_until((begun + AWAY / 12 * (portion as u32 + 1)).into()).await;
         if portion == 5 {
             assert_eq!(reaches(&scene, "Healthy", "False").await, "CircuitOpen");
-            assert_ne!(scene.condition("Ready").await.expect("a condition").0, "False", "an outage is no fault of ours");
+            assert_ne!(
+                scene.condition("Ready").await.expect("a condition").0,
+                "False",
+                "an outage is no fault of ours"
+            );
         }
     }
     away.store(false, Ordering::SeqCst);
     let back = Instant::now();
     let observations = scene.drained().await.expect("the backlog drains");
-    assert!(observations.figures.dead_letters.is_empty(), "events were given up: {:?}", observations.figures.dead_letters);
+    assert!(
+        observations.figures.dead_letters.is_empty(),
+        "events were given up: {:?}",
+        observations.figures.dead_letters
+    );
     assert_eq!(scene.receiver.ids("crm").len(), 1_400);
     reaches(&scene, "Healthy", "True").await;
-    let during: Vec<Arrival> =
-        scene.receiver.arrivals().into_iter().filter(|arrival| arrival.status == 503).collect();
+    let during: Vec<Arrival> = scene.receiver.arrivals().into_iter().filter(|arrival| arrival.status == 503).collect();
     let opened = during.iter().map(|arrival| arrival.time).find(|time| *time > begun + Duration::from_millis(900));
-    let probes: Vec<Instant> =
-        during.iter().map(|arrival| arrival.time).filter(|time| Some(*time) >= opened).collect();
+    let probes: Vec<Instant> = during.iter().map(|arrival| arrival.time).filter(|time| Some(*time) >= opened).collect();
     assert!(probes.len() >= 4, "it was probed {} times", probes.len());
     for pair in probes.windows(2) {
         assert!(pair[1] - pair[0] >= OPEN * 8 / 10, "two probes within {:?}", pair[1] - pair[0]);
@@ -78,7 +84,11 @@ async fn an_outage_costs_no_event_and_no_attempt_and_the_backlog_drains_within_t
     let drained: Vec<Instant> =
         scene.receiver.arrivals().iter().filter(|arrival| arrival.time > back).map(|arrival| arrival.time).collect();
     let densest = densest(&drained);
-    println!("{} requests failed, {} of them probes; {densest} in the densest second of the drain", during.len(), probes.len());
+    println!(
+        "{} requests failed, {} of them probes; {densest} in the densest second of the drain",
+        during.len(),
+        probes.len()
+    );
     assert!(densest <= 204, "{densest} in one second");
 }
 

@@ -42,7 +42,8 @@ async fn four_workers_that_come_and_go_keep_one_limit_together() {
     let state = format!("KV_{}", scene.plan.jetstream.names.state_bucket());
     let log = tempfile::NamedTempFile::new().expect("a file");
     let path = log.path().to_str().expect("a path");
-    let start = async |name: String| scene.start_worker_with(&name, &[("ROPEWAY_LOG_SENDS", path)]).await.expect("it starts");
+    let start =
+        async |name: String| scene.start_worker_with(&name, &[("ROPEWAY_LOG_SENDS", path)]).await.expect("it starts");
     let begun = Instant::now();
     let mut workers: HashMap<usize, Worker> = HashMap::new();
     for number in 0..4 {
@@ -92,11 +93,19 @@ async fn a_destination_that_asks_to_be_left_alone_is_left_alone_in_every_dialect
             vec![("retry-after", until.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())]
         }),
         ("epoch", |now| {
-            vec![("x-ratelimit-remaining", "0".into()), ("x-ratelimit-reset", (now.as_second() + CLOSED + 1).to_string())]
+            vec![
+                ("x-ratelimit-remaining", "0".into()),
+                ("x-ratelimit-reset", (now.as_second() + CLOSED + 1).to_string()),
+            ]
         }),
         ("fromnow", |_| vec![("x-ratelimit-remaining", "0".into()), ("x-ratelimit-reset", CLOSED.to_string())]),
         ("draft", |_| vec![("ratelimit", format!("\"default\";r=0;t={CLOSED}"))]),
-        ("window", |_| vec![("x-hubspot-ratelimit-remaining", "0".into()), ("x-hubspot-ratelimit-interval-milliseconds", (CLOSED * 1_000).to_string())]),
+        ("window", |_| {
+            vec![
+                ("x-hubspot-ratelimit-remaining", "0".into()),
+                ("x-hubspot-ratelimit-interval-milliseconds", (CLOSED * 1_000).to_string()),
+            ]
+        }),
     ];
     let names: Vec<&str> = dialects.iter().map(|(name, _)| *name).collect();
     let mut scene = Scene::new(webhook_to(&names)).await.expect("a scene");

@@ -115,8 +115,7 @@ impl<'a> Flow<'a> {
             }
             _ => |_: usize, bytes: usize| bytes,
         };
-        let mut batcher = Batcher::new(lane.config.batch, size);
-        batcher.bound(lane.bound.load(Ordering::Acquire));
+        let batcher = Batcher::new(lane.config.batch, size);
         Self {
             lane,
             hand: Hand::default(),
@@ -152,6 +151,7 @@ impl<'a> Flow<'a> {
             }
             Prepared::Ready(item) => {
                 let bytes = item.record.body.len();
+                self.batcher.bound(self.lane.bound.load(Ordering::Acquire));
                 let mut full = Vec::new();
                 self.batcher.push(item, bytes, std::time::Instant::now(), &mut full);
                 self.full.extend(full);
@@ -184,7 +184,6 @@ impl<'a> Flow<'a> {
             lane.send(portion, permit, Trial::None).await;
         };
         self.working.push(sending.boxed());
-        self.batcher.bound(lane.bound.load(Ordering::Acquire));
     }
 
     /// Hands back what was not sent yet, and finishes what was.
