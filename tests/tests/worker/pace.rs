@@ -80,8 +80,9 @@ async fn four_workers_that_come_and_go_keep_one_limit_together() {
     assert!(sent.len() >= 2_400, "only {} of 3000 were sent", sent.len());
 }
 
-/// A way to say how long to be left alone.
-type Dialect = (&'static str, fn(Timestamp) -> Vec<(&'static str, String)>);
+/// A way to say how long to be left alone: the headers of an answer.
+type Headers = fn(Timestamp) -> Vec<(&'static str, String)>;
+type Dialect = (&'static str, Headers);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_destination_that_asks_to_be_left_alone_is_left_alone_in_every_dialect() {
@@ -112,7 +113,7 @@ async fn a_destination_that_asks_to_be_left_alone_is_left_alone_in_every_dialect
     // One request under way at a time, so that none is on its way when the window closes.
     scene.account["rateLimit"] = json!({ "maxConcurrency": 1 });
     scene.apply().await.expect("the account is described");
-    let table: HashMap<String, fn(Timestamp) -> Vec<(&'static str, String)>> =
+    let table: HashMap<String, Headers> =
         dialects.iter().map(|(name, headers)| ((*name).to_owned(), *headers)).collect();
     scene.receiver.reply(move |asked| {
         if asked.ids[0] == "e-3" && asked.times == 1 {
