@@ -168,6 +168,12 @@ impl Receiver {
         accepted
     }
 
+    /// How many different first ids have arrived at a destination, whatever they were answered.
+    #[must_use]
+    pub fn ids_seen(&self, destination: &str) -> usize {
+        self.lock().times.keys().filter(|(named, _)| named == destination).count()
+    }
+
     /// The different ids that were accepted at a destination.
     #[must_use]
     pub fn ids(&self, destination: &str) -> BTreeSet<String> {

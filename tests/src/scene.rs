@@ -36,6 +36,12 @@ use crate::{
 /// The bearer token of the webhook.
 pub const TOKEN: &str = "a-token-for-tests";
 
+/// A key that outgoing webhooks may be signed with.
+pub const SIGNING_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Another one: of an Ed25519 key, the bytes 7.
+pub const NEXT_SIGNING_KEY: &str = "whsk_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+
 /// How long a test waits for what should happen soon. Acknowledgements fall due after 30 s.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -110,7 +116,9 @@ impl Scene {
         let receiver = Arc::new(Receiver::start().await?);
         let client = ropeway_nats::connect(&ropeway_nats::Settings::open(nats.url()), "scene").await;
         let jetstream = JetStream::new(client.map_err(|error| Error::Scene(error.to_string()))?);
-        write(&scratch.path().join("secrets/hook/token"), TOKEN.as_bytes())?;
+        for (key, value) in [("token", TOKEN), ("signing", SIGNING_KEY), ("signing-next", NEXT_SIGNING_KEY)] {
+            write(&scratch.path().join("secrets/hook").join(key), value.as_bytes())?;
+        }
         let account = json!({ "circuitBreaker": { "failureThreshold": 1000, "minimumRequests": 100_000 } });
         let plan = staged(&scratch, &receiver, &spec, &account, &urls)?.plan;
         let mut scene =
@@ -396,7 +404,8 @@ fn staged(
         "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": "scene" }, "spec": spec,
     })];
     documents.push(json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "hook" }, "stringData": { "token": TOKEN },
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "hook" },
+        "stringData": { "token": TOKEN, "signing": SIGNING_KEY, "signing-next": NEXT_SIGNING_KEY },
     }));
     let retry = json!({ "maxAttempts": 5, "backoffDelay": "300ms", "backoffMax": "1s" });
     for name in spec["destinations"].as_array().into_iter().flatten().filter_map(|it| it["ref"].as_str()) {
@@ -406,6 +415,13 @@ fn staged(
             "provider": { "http": { "url": url } },
             "delivery": { "timeout": "5s", "retry": retry },
         });
+        // Another provider takes the place of this one.
+        let provider = account["provider"].as_object().and_then(|provider| provider.keys().next()).cloned();
+        match provider.as_deref() {
+            Some("webhook") => spec["provider"] = json!({ "webhook": { "url": url } }),
+            Some("nats") => spec["provider"] = json!({}),
+            _ => {}
+        }
         merge(&mut spec, account);
         documents.push(json!({
             "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": name }, "spec": spec,

@@ -71,11 +71,66 @@ async fn an_answer_of_a_gigabyte_is_read_up_to_the_cap_and_a_dripping_one_up_to_
     assert_eq!(observations.figures.dead_letters.get("flood"), None);
 }
 
+/// A server that answers every request with these bytes.
+async fn always(answer: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = socket.read(&mut request).await;
+                let _ = socket.write_all(&answer).await;
+            });
+        }
+    });
+    format!("http://{address}/always")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirect_into_the_inside_is_not_followed_and_a_bomb_is_not_unpacked() {
+    let redirect =
+        b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    // What says that it is packed is never unpacked, whatever it holds.
+    let bomb = [
+        &b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 10\r\nconnection: close\r\n\r\n"[..],
+        &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3],
+    ]
+    .concat();
+    let (redirect, bomb) = (always(redirect.to_vec()).await, always(bomb).await);
+    let spec = webhook_to(&["redirect", "bomb"]);
+    let scene = Scene::with_urls(spec, &[("redirect", &redirect), ("bomb", &bomb)]).await.expect("a scene");
+    let worker = scene.start_worker("worker", None).await.expect("a worker starts");
+    accepted(&worker.url, "e").await;
+    let observations = scene.drained().await.expect("everything is settled");
+    assert_eq!(observations.figures.dead_letters.get("redirect"), Some(&1));
+    assert_eq!(observations.figures.dead_letters.get("bomb"), None);
+    until("the worker says why", PATIENCE, async || {
+        let observations = scene.observe().await.map_err(|error| error.to_string())?;
+        let lanes = observations.workers.iter().flat_map(|worker| &worker.lanes);
+        let said: Vec<String> = lanes.filter_map(|lane| lane.last_error.clone()).map(|error| error.message).collect();
+        if said.iter().any(|message| message.contains("redirects are not followed")) {
+            Ok(())
+        } else {
+            Err(format!("{said:?}"))
+        }
+    })
+    .await
+    .expect("the refusal is reported");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_address_is_refused_and_the_event_waits_without_spending_attempts() {
     let spec = webhook_to(&["inside"]);
     // 127.0.0.0/8 is allowed in scenes; the metadata service and a mapped private address are not.
-    for url in ["http://169.254.169.254/latest/meta-data", "http://[::ffff:10.0.0.1]/x", "http://2852039166/x"] {
+    for url in [
+        "http://169.254.169.254/latest/meta-data",
+        "http://[::ffff:10.0.0.1]/x",
+        "http://2852039166/x",
+        "http://0251.0376.0251.0376/x",
+        "http://0xa9fea9fe/x",
+    ] {
         let scene = Scene::with_urls(spec.clone(), &[("inside", url)]).await.expect("a scene");
         let worker = scene.start_worker("worker", None).await.expect("a worker starts");
         accepted(&worker.url, "e").await;
