@@ -42,6 +42,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Look at dead letters, send them again, remove them; in a cluster or in `ropeway dev`.
     Dlq(crate::dlq::args::DlqArgs),
+    /// Show what an Integration in the mode Shadow would have sent, without credentials. Values are redacted.
+    Shadow(crate::shadow::ShadowArgs),
 }
 
 /// Manifests.

@@ -15,6 +15,7 @@ pub mod io;
 pub mod located;
 pub mod manifest;
 pub mod send;
+pub mod shadow;
 pub mod sink;
 pub mod stage;
 pub mod table;
@@ -72,6 +73,7 @@ async fn run(command: Command) -> Outcome {
         Command::Sink(args) => serve_sink(args).await,
         Command::Status(args) => show_status(args).await,
         Command::Dlq(args) => Ok(dlq::run(args).await?),
+        Command::Shadow(args) => Ok(shadow::run(args).await?),
     }
 }
 

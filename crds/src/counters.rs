@@ -51,6 +51,8 @@ counters! {
     delivered => "delivered",
     /// Events that the filter kept back.
     filtered => "filtered",
+    /// Records that were not sent, since the Integration is in the mode Shadow.
+    shadowed => "shadowed",
     /// Repeats that de-duplication dropped.
     deduplicated => "deduplicated",
     /// Attempts that failed and were parked for another one.

@@ -25,6 +25,11 @@ pub const INTEGRATION: &str = "Ropeway-Integration";
 /// The destination's name within the Integration.
 pub const DESTINATION: &str = "Ropeway-Destination";
 
+/// Where a request that was not sent would have gone.
+pub const SHADOW_TARGET: &str = "Ropeway-Shadow-Target";
+/// What begins the name of a header that it would have had.
+pub const SHADOW_HEADER_PREFIX: &str = "Ropeway-Shadow-Header-";
+
 /// What begins the name of a CloudEvents attribute (CloudEvents NATS binding).
 pub const CLOUD_EVENT_PREFIX: &str = "ce-";
 /// The media type of the data.

@@ -78,6 +78,8 @@ pub struct IntegrationSpec {
     pub tests: Option<Vec<MappingTest>>,
     /// What happens to events that could not be delivered.
     pub dead_letter: Option<DeadLetter>,
+    /// Send, or Shadow: everything happens but the sending. Default Send.
+    pub mode: Option<Mode>,
     /// How many workers there are. Default 1.
     #[schemars(range(min = 0, max = 64))]
     pub replicas: Option<i32>,
@@ -99,6 +101,18 @@ pub enum State {
     Paused,
     /// Receives nothing and sends nothing.
     Stopped,
+}
+
+/// Whether records are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// They are.
+    #[default]
+    Send,
+    /// Everything happens but the sending: events are taken, filtered, mapped and put together, and counted as `shadowed`. The
+    /// last requests of each destination, without credentials, are kept for a day and shown by `ropeway shadow`. An event
+    /// that was shadowed is done: it is not sent later.
+    Shadow,
 }
 
 /// One destination of an Integration.

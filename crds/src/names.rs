@@ -198,6 +198,26 @@ impl NamespaceNames {
         self.subject(&format!("seen.{integration}.>"))
     }
 
+    /// The stream of requests that were not sent.
+    pub fn shadow_stream(&self) -> String {
+        self.stream("SHADOW")
+    }
+
+    /// The subjects of the stream of requests that were not sent.
+    pub fn shadow_subjects(&self) -> String {
+        self.subject("shadow.>")
+    }
+
+    /// The requests that one lane did not send.
+    pub fn shadow(&self, integration: &ShortUid, lane: &LaneId) -> String {
+        self.subject(&format!("shadow.{integration}.{lane}"))
+    }
+
+    /// The requests that one Integration did not send.
+    pub fn shadow_of(&self, integration: &ShortUid) -> String {
+        self.subject(&format!("shadow.{integration}.>"))
+    }
+
     /// The KV bucket with wishes, heartbeats and trim records.
     pub fn state_bucket(&self) -> String {
         self.stream("STATE")

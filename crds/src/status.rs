@@ -56,6 +56,8 @@ pub struct DeliveryStatus {
     pub delivered: i64,
     /// Events that a filter kept back.
     pub filtered: i64,
+    /// Records that were not sent, since `spec.mode` is Shadow.
+    pub shadowed: i64,
     /// Repeats that de-duplication dropped.
     pub deduplicated: i64,
     /// Attempts that failed and were parked for another one.

@@ -6,6 +6,7 @@ use crate::{
     auth::{Auth, Tls},
     delivery::DeliveryPolicy,
     duration::{ByteSize, Duration},
+    integration::Mode,
     limits::{BatchPolicy, BreakerPolicy, RatePolicy},
     mapping::{Dedup, Expression},
     names::{LaneId, NamespaceNames, ShortUid, hash},
@@ -67,6 +68,8 @@ pub struct IntegrationConfig {
     pub lanes: Vec<LaneConfig>,
     /// How long a dead letter is kept.
     pub dead_letter_retention: Duration,
+    /// Whether records are sent.
+    pub mode: Mode,
     /// When a lane is held instead of filling the dead letters.
     pub hold: HoldPolicy,
     /// How long settled events are kept.

@@ -81,7 +81,7 @@ impl Tally {
         inner.total = inner.total.plus(counts);
         let (attempted, failure) = match settlement {
             Settlement::Done(Done::Delivered) => (true, None),
-            Settlement::Done(Done::Filtered | Done::Deduplicated) => (false, None),
+            Settlement::Done(Done::Filtered | Done::Deduplicated | Done::Shadowed) => (false, None),
             Settlement::Park(Park { failure, .. }) => (true, Some(("Retry", failure))),
             Settlement::Return(Return { failure, .. }) => (true, Some(("Held", failure))),
             Settlement::DeadLetter(DeadLetter { reason, failure }) => (true, Some((reason.as_str(), failure))),
@@ -208,6 +208,7 @@ fn counts_of(settlement: &Settlement) -> Counts {
         Settlement::Done(Done::Delivered) => Counts { delivered: 1, ..done },
         Settlement::Done(Done::Filtered) => Counts { filtered: 1, ..done },
         Settlement::Done(Done::Deduplicated) => Counts { deduplicated: 1, ..done },
+        Settlement::Done(Done::Shadowed) => Counts { shadowed: 1, ..done },
         Settlement::Return(_) => Counts { held: 1, ..none },
         Settlement::Park(_) => Counts { retried: 1, ..none },
         Settlement::DeadLetter(DeadLetter { reason: DeadLetterReason::Rejected, .. }) => {
@@ -233,12 +234,18 @@ mod tests {
             Settlement::Done(Done::Delivered),
             Settlement::Done(Done::Filtered),
             Settlement::Done(Done::Deduplicated),
+            Settlement::Done(Done::Shadowed),
             dead(DeadLetterReason::Rejected),
             dead(DeadLetterReason::Exhausted),
             dead(DeadLetterReason::MappingFailed),
         ] {
             let counts = counts_of(&settlement);
-            let ends = counts.delivered + counts.filtered + counts.deduplicated + counts.rejected + counts.failed;
+            let ends = counts.delivered
+                + counts.filtered
+                + counts.deduplicated
+                + counts.shadowed
+                + counts.rejected
+                + counts.failed;
             assert_eq!((counts.settled, ends), (1, 1), "{settlement:?}");
         }
     }

@@ -35,6 +35,8 @@ pub enum Done {
     Filtered,
     /// It is a repeat.
     Deduplicated,
+    /// It was not sent, since nothing is sent in this mode.
+    Shadowed,
 }
 
 /// A retry.

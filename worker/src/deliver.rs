@@ -12,7 +12,12 @@ use std::{sync::Arc, time::Duration};
 use async_nats::HeaderMap as NatsHeaders;
 use jiff::Timestamp;
 use ropeway_crds::{
-    account::Cause, delivery::OutcomeKind, headers as h, provider::Provider, secret_ref::SecretKeyRef,
+    account::Cause,
+    delivery::OutcomeKind,
+    headers as h,
+    names::{LaneId, ShortUid},
+    provider::Provider,
+    secret_ref::SecretKeyRef,
     worker_config::LaneConfig,
 };
 use ropeway_mapping::{Context, Data, EventAttributes, Input, IntegrationName, Limits, Program, run_outcome};
@@ -26,7 +31,7 @@ use crate::{
         search::{Reply, Search},
     },
     fault::{self, Step},
-    io::jetstream::Broker,
+    io::{jetstream::Broker, shadow::Kept},
     lane::Trial,
     map::Record,
     provider::{self, Failure, Outcome, Request, Response, Verdict, hint::Hint},
@@ -41,6 +46,8 @@ pub struct Deliverer {
     secrets: Secrets,
     door: HttpDoor,
     broker: Broker,
+    /// The Integration whose requests are kept instead of being sent, if that is its mode.
+    shadow_of: Option<ShortUid>,
 }
 
 /// A record on its way.
@@ -80,9 +87,10 @@ impl Deliverer {
         secrets: Secrets,
         addresses: Arc<AddressPolicy>,
         broker: Broker,
+        shadow_of: Option<ShortUid>,
     ) -> Self {
         let door = HttpDoor::new(config.tls.clone(), secrets.clone(), addresses);
-        Self { config, outcomes, secrets, door, broker }
+        Self { config, outcomes, secrets, door, broker, shadow_of }
     }
 
     /// The first Secret key that is missing or unusable, if any.
@@ -161,6 +169,9 @@ impl Deliverer {
 
     async fn exchange(&self, parcels: &[Parcel<'_>]) -> Verdict {
         let records: Vec<&Record> = parcels.iter().map(|parcel| parcel.record).collect();
+        if let Some(integration) = &self.shadow_of {
+            return self.shadow(integration, &records).await;
+        }
         if let (Some(nats), [record]) = (&self.config.provider.nats, records.as_slice()) {
             return self.publish(&nats.subject, record).await;
         }
@@ -202,6 +213,28 @@ impl Deliverer {
         Verdict::plain(Outcome::Retry { after: None, limited: false, failure: Failure::silent(message) })
     }
 
+    /// Keeps what would have been sent, without credentials.
+    async fn shadow(&self, integration: &ShortUid, records: &[&Record]) -> Verdict {
+        let kept = match (&self.config.provider.nats, records) {
+            (Some(nats), [record]) => {
+                Kept { target: nats.subject.clone(), headers: Vec::new(), body: record.body.clone() }
+            }
+            _ => match self.request(records) {
+                Ok(request) => Kept::of(&request),
+                Err(outcome) => return Verdict::plain(outcome),
+            },
+        };
+        let lane = LaneId::new(integration, &self.config.destination);
+        match self.broker.keep_shadow(integration, &lane, kept).await {
+            Ok(()) => Verdict::plain(Outcome::Delivered),
+            Err(error) => Verdict::plain(Outcome::Retry {
+                after: None,
+                limited: false,
+                failure: Failure::silent(format!("{error}: {}", error.source)),
+            }),
+        }
+    }
+
     fn request(&self, records: &[&Record]) -> Result<Request, Outcome> {
         let Provider { http, webhook, nats: _ } = &self.config.provider;
         let made = match (http, webhook, records) {
@@ -223,7 +256,7 @@ impl Deliverer {
             _ => return Err(unusable("the Destination names no provider".into())),
         };
         let mut request = made.map_err(|error| unusable(error.to_string()))?;
-        if let Some(auth) = &self.config.auth {
+        if let (Some(auth), None) = (&self.config.auth, &self.shadow_of) {
             credentials::apply(auth, &self.secrets, &mut request)?;
         }
         Ok(request)

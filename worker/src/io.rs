@@ -3,3 +3,4 @@
 pub mod account;
 pub mod jetstream;
 pub mod publish;
+pub mod shadow;

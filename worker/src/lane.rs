@@ -21,7 +21,7 @@ use std::{
 
 use jiff::Timestamp;
 use ropeway_crds::{
-    integration::State,
+    integration::{Mode, State},
     mapping::Dedup,
     names::{LaneId, ShortUid, hold_key},
     report::Problem,
@@ -81,6 +81,8 @@ pub struct Lane {
     pub retention: Duration,
     /// When it is held instead of filling the dead letters.
     pub hold_policy: HoldPolicy,
+    /// Whether records are sent.
+    pub mode: Mode,
     /// Whether its events stream is Ropeway's own, and may fill up.
     pub own_stream: bool,
     /// Its compiled programs.

@@ -10,7 +10,7 @@ use std::{
 
 use async_nats::Client;
 use ropeway_crds::{
-    integration::State,
+    integration::{Mode, State},
     names::{LaneId, events_stream},
     report::Problem,
     worker_config::{IntegrationConfig, LaneConfig, SourceConfig},
@@ -232,9 +232,17 @@ fn new_lane(
         dedup: integration.dedup.clone(),
         retention: integration.dead_letter_retention.std(),
         mapping: mapping.clone(),
-        deliverer: Deliverer::new(config.clone(), outcomes, shared.secrets.clone(), addresses, shared.broker.clone()),
+        deliverer: Deliverer::new(
+            config.clone(),
+            outcomes,
+            shared.secrets.clone(),
+            addresses,
+            shared.broker.clone(),
+            (integration.mode == Mode::Shadow).then(|| integration.uid.clone()),
+        ),
         fingerprint: shared.prepared.fingerprint.clone(),
         hold_policy: integration.hold,
+        mode: integration.mode,
         own_stream: matches!(integration.source, SourceConfig::Webhook { .. }),
         account,
         hold: Arc::new(watch::channel(Versioned::default()).0),

@@ -168,7 +168,8 @@ fn report(destination: &str, observations: &Observations, verdict: Verdict) -> D
     let counts = figures.counts.get(destination).copied().unwrap_or_default();
     let pending = figures.pending.get(destination).copied().unwrap_or_default();
     let letters = figures.dead_letters.get(destination).copied().unwrap_or_default();
-    let ends = counts.delivered + counts.filtered + counts.deduplicated + counts.rejected + counts.failed;
+    let ends =
+        counts.delivered + counts.filtered + counts.shadowed + counts.deduplicated + counts.rejected + counts.failed;
     let agree = ends + counts.discarded + pending == figures.last_sequence + counts.resent
         && counts.delivered == (verdict.accepted + verdict.repeated.len()) as u64
         && letters == verdict.dead_lettered as u64;

@@ -84,6 +84,12 @@ pub struct Place {
     pub letters: DeadLetters,
     /// The destinations that the Integration has now.
     pub destinations: Vec<String>,
+    /// The streams of its namespace.
+    pub names: NamespaceNames,
+    /// Its UID.
+    pub integration: ShortUid,
+    /// The connection.
+    pub jetstream: JetStream,
 }
 
 /// Finds the dead letters that a command line means.
@@ -108,9 +114,8 @@ async fn local(folder: &Path, target: &Target) -> Result<Place, PlaceError> {
         return Err(PlaceError::Unknown { folder: shown, name: target.integration.clone(), known });
     };
     let settings = Settings::open(&run.nats_url);
-    let letters = open(&settings, &run.namespace_uid, &found.uid).await;
-    let letters = letters.map_err(|source| PlaceError::LocalNats { folder: shown, source })?;
-    Ok(Place { letters, destinations: found.destinations.clone() })
+    let place = open(&settings, &run.namespace_uid, &found.uid, found.destinations.clone()).await;
+    place.map_err(|source| PlaceError::LocalNats { folder: shown, source })
 }
 
 async fn cluster(target: &Target) -> Result<Place, PlaceError> {
@@ -125,8 +130,7 @@ async fn cluster(target: &Target) -> Result<Place, PlaceError> {
     };
     let Found { uid, namespace_uid, destinations } =
         crate::io::integration(target.namespace.as_deref(), &target.integration).await?;
-    let letters = open(&settings, &namespace_uid, &uid).await.map_err(PlaceError::ClusterNats)?;
-    Ok(Place { letters, destinations })
+    open(&settings, &namespace_uid, &uid, destinations).await.map_err(PlaceError::ClusterNats)
 }
 
 /// An address that is given wins over the entry `url`, which is an address inside the cluster.
@@ -138,8 +142,15 @@ fn from_folder(url: Option<&str>, folder: &Path) -> Result<Settings, ConnectErro
     Settings::from_entries(url.unwrap_or(NATS_URL), read)
 }
 
-async fn open(settings: &Settings, namespace_uid: &str, uid: &str) -> Result<DeadLetters, ConnectError> {
+async fn open(
+    settings: &Settings,
+    namespace_uid: &str,
+    uid: &str,
+    destinations: Vec<String>,
+) -> Result<Place, ConnectError> {
     let client = connect(settings, "ropeway dlq").await?;
     let names = NamespaceNames::new(ShortUid::of(namespace_uid));
-    Ok(DeadLetters::new(JetStream::new(client), names, ShortUid::of(uid)))
+    let (jetstream, integration) = (JetStream::new(client), ShortUid::of(uid));
+    let letters = DeadLetters::new(jetstream.clone(), names.clone(), integration.clone());
+    Ok(Place { letters, destinations, names, integration, jetstream })
 }

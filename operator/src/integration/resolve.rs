@@ -187,6 +187,7 @@ fn assemble(
             normalize: programs.normalize,
             lanes,
             dead_letter_retention: retention(spec),
+            mode: spec.mode.unwrap_or_default(),
             hold: DeadLetterHold::resolve(spec.dead_letter.as_ref().and_then(|given| given.hold.as_ref())),
             retain: retain.unwrap_or(Duration::from_secs(0)),
         },

@@ -59,13 +59,17 @@ impl Identity {
         let (of_namespace, own) = (uid(namespace.uid()), uid(integration.uid()));
         let short = (ShortUid::of(&of_namespace), ShortUid::of(&own));
         let mask = |text: &str, with: &str| (text.to_owned(), with.to_owned());
-        let masks = vec![
+        let destinations = place.all::<Destination>().list(&ListParams::default()).await.expect("an answer");
+        let accounts = destinations.iter().filter_map(kube::ResourceExt::uid);
+        let accounts = accounts.map(|uid| mask(ShortUid::of(&uid).as_str(), "<short uid of the Destination>"));
+        let mut masks = vec![
             mask(short.0.as_str(), "<short uid of the namespace>"),
             mask(short.1.as_str(), "<short uid>"),
             mask(&own, "<uid>"),
             mask(&of_namespace, "<uid of the namespace>"),
             mask(&place.namespace, "<namespace>"),
         ];
+        masks.extend(accounts);
         Self { namespace: short.0, integration: short.1, masks }
     }
 

@@ -14,6 +14,7 @@ mod parked;
 mod poison;
 mod portions;
 mod server;
+mod shadow;
 mod state;
 mod steps;
 mod stream;

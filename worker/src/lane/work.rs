@@ -8,7 +8,7 @@ use std::{
 use async_nats::HeaderMap;
 use futures::future::join_all;
 use jiff::Timestamp;
-use ropeway_crds::{headers as h, names};
+use ropeway_crds::{headers as h, integration::Mode, names};
 use ropeway_mapping::{EventAttributes, MapError, RunError};
 
 use super::Lane;
@@ -172,6 +172,10 @@ impl Lane {
             let waited = Duration::try_from(sent.duration_since(due)).unwrap_or(Duration::ZERO);
             let attempt = Attempt { history: &task.history, waited, probe: trial == Trial::Circuit };
             let settlement = decide(outcome, attempt, &self.config.delivery, now, rand::random::<f64>());
+            let settlement = match (settlement, self.mode) {
+                (Settlement::Done(Done::Delivered), Mode::Shadow) => Settlement::Done(Done::Shadowed),
+                (settlement, _) => settlement,
+            };
             self.finish(task, settlement, trial, now)
         });
         let refused = join_all(finishing).await.into_iter().flatten().next();

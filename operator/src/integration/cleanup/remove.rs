@@ -39,6 +39,7 @@ pub(super) async fn own(
         jetstream.delete_stream(&config.name).await?;
     }
     jetstream.purge(&names.seen_stream(), &names.seen_of(integration)).await?;
+    jetstream.purge(&names.shadow_stream(), &names.shadow_of(integration)).await?;
     jetstream.purge(&names.counts_stream(), &names.counts_of(integration)).await?;
     if policy == DeletionPolicy::Delete {
         discarded += jetstream.purge(&names.dead_letters_stream(), &names.dead_letters_of(integration)).await?;

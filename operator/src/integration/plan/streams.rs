@@ -24,6 +24,12 @@ const MOST_SHARED_CONSUMERS: i32 = 10_000;
 /// What a lane may have in hand over all workers.
 const MOST_UNACKNOWLEDGED: i64 = 1_000;
 
+/// Room for requests that were not sent, over all Integrations of a namespace.
+const SHADOW_BYTES: i64 = 64 << 20;
+
+/// How long a request that was not sent can be looked at.
+const SHADOW_AGE: Duration = Duration::from_secs(24 * 3600);
+
 /// Everything in JetStream.
 pub fn jetstream_plan(
     identity: &Identity,
@@ -127,6 +133,14 @@ fn shared_streams(identity: &Identity, names: &NamespaceNames, replicas: usize) 
             max_messages_per_subject: 1,
             allow_message_ttl: true,
             ..shared(names.seen_stream(), vec![names.seen_subjects()])
+        },
+        // What was not sent: a look at the last of it, and no more.
+        stream::Config {
+            discard: DiscardPolicy::Old,
+            max_messages_per_subject: 100,
+            max_bytes: SHADOW_BYTES,
+            max_age: SHADOW_AGE,
+            ..shared(names.shadow_stream(), vec![names.shadow_subjects()])
         },
         // A KV bucket with a history of one (ADR-8).
         stream::Config {

@@ -40,6 +40,7 @@ pub fn resolved() -> Resolved {
             normalize: None,
             lanes: Vec::new(),
             dead_letter_retention: Span::from_secs(60),
+            mode: ropeway_crds::integration::Mode::Send,
             hold: ropeway_crds::integration::DeadLetterHold::resolve(None),
             retain: Span::from_secs(0),
         },

@@ -45,6 +45,7 @@ pub(super) fn totals(since: Time, observations: &Observations, plan: &Plan, work
         resent: whole(total.resent),
         delivered: whole(total.delivered),
         filtered: whole(total.filtered),
+        shadowed: whole(total.shadowed),
         deduplicated: whole(total.deduplicated),
         retried: whole(total.retried),
         held: whole(total.held),
