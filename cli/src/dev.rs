@@ -11,7 +11,11 @@ use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use ropeway_crds::{status::IntegrationStatus, worker_config::WorkerConfig};
+use ropeway_crds::{
+    provider::{HttpProvider, Provider},
+    status::IntegrationStatus,
+    worker_config::WorkerConfig,
+};
 use ropeway_operator::offline::{self, JetStream, Settings, apply_streams};
 use ropeway_worker::{config, secret::Secrets, worker};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -224,13 +228,22 @@ fn read_script(path: Option<&Path>) -> Result<Script, DevError> {
     serde_saphyr::from_str(&text).map_err(|error| DevError::Script { path: shown, message: error.to_string() })
 }
 
-/// Points every Destination at the sink: the Destination's name, then its own path.
+/// Points every Destination at the sink: the Destination's name, then its own path. A subject of a stream becomes a path too,
+/// since that stream need not be here.
 fn redirect(manifests: &mut Manifests, sink: std::net::SocketAddr) {
     for (destination, _) in &mut manifests.destinations {
         let name = destination.name_any();
-        if let Some(http) = &mut destination.spec.provider.http {
-            let path = http.url.splitn(4, '/').nth(3).unwrap_or_default();
-            http.url = format!("http://{sink}/{name}/{path}");
+        let redirected = |url: &str| format!("http://{sink}/{name}/{}", url.splitn(4, '/').nth(3).unwrap_or_default());
+        let Provider { http, webhook, nats } = &mut destination.spec.provider;
+        if let Some(http) = http {
+            http.url = redirected(&http.url);
+        }
+        if let Some(webhook) = webhook {
+            webhook.url = redirected(&webhook.url);
+        }
+        if let Some(nats) = nats.take() {
+            let url = format!("http://{sink}/{name}/{}", nats.subject);
+            *http = Some(HttpProvider { url, format: None, method: None, headers: None });
         }
     }
 }

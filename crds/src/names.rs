@@ -3,6 +3,10 @@
 //! Names carry the *short UID* of what they belong to, so that an object or a namespace that is deleted and made again
 //! never inherits old data. What users choose freely (a key, an event id) appears in subjects only as a hash.
 
+mod keys;
+
+pub use keys::*;
+
 use std::fmt;
 
 use data_encoding::BASE32_NOPAD;
@@ -238,50 +242,6 @@ pub fn events_subject(integration: &ShortUid) -> String {
 /// made again counts from one.
 pub fn delivery_in_stream(created: jiff::Timestamp, sequence: u64, stored: jiff::Timestamp) -> String {
     hash(format!("{created}/{sequence}/{stored}").as_bytes(), 26)
-}
-
-/// The KV key of what the operator wishes of an Integration's workers.
-pub fn wish_key(integration: &ShortUid) -> String {
-    format!("wish.{integration}")
-}
-
-/// The KV key of one worker's heartbeat. The worker's name is a pod's and may hold dots.
-pub fn heartbeat_key(integration: &ShortUid, worker: &str) -> String {
-    format!("worker.{integration}.{}", worker.replace('.', "_"))
-}
-
-/// All heartbeats of an Integration's workers.
-pub fn heartbeat_keys(integration: &ShortUid) -> String {
-    format!("worker.{integration}.*")
-}
-
-/// The KV key of a Destination's circuit.
-pub fn circuit_key(destination: &ShortUid) -> String {
-    format!("circuit.{destination}")
-}
-
-/// The KV key of a Destination's rate limit.
-pub fn limit_key(destination: &ShortUid) -> String {
-    format!("limit.{destination}")
-}
-
-/// The KV key that says that a lane is held.
-pub fn hold_key(lane: &LaneId) -> String {
-    format!("hold.{lane}")
-}
-
-/// The KV keys of all circuits.
-pub const ALL_CIRCUITS: &str = "circuit.*";
-
-/// The KV keys of all rate limits.
-pub const ALL_LIMITS: &str = "limit.*";
-
-/// The KV keys that say that a lane is held.
-pub const ALL_HOLDS: &str = "hold.*";
-
-/// The KV key of an Integration's trim record.
-pub fn trim_key(integration: &ShortUid) -> String {
-    format!("trim.{integration}")
 }
 
 /// The name of an Integration's Deployment and Service.

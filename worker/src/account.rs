@@ -10,7 +10,10 @@ mod pace;
 pub mod shared;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,7 +22,7 @@ use ropeway_crds::{
     account::{CircuitRecord, CircuitState},
     circuit::{Event, next},
     limits::{BreakerPolicy, RatePolicy},
-    names::{ShortUid, circuit_key},
+    names::{ShortUid, circuit_key, limit_key},
 };
 use tokio::{sync::watch, time::Instant};
 
@@ -28,7 +31,10 @@ use self::{
     budget::Budget,
     pace::Pace,
 };
-use crate::io::{account::Versioned, jetstream::Broker};
+use crate::io::{
+    account::Versioned,
+    jetstream::{Broker, BrokerError},
+};
 
 pub use pace::{CONCURRENCY, Permit};
 
@@ -47,6 +53,8 @@ pub struct Account {
     budget: Mutex<Budget>,
     began: Instant,
     pace: Pace,
+    /// Whether the bucket was read at least once: a worker that has just started must not send what is held.
+    known: AtomicBool,
 }
 
 /// Whether a destination may be sent to.
@@ -71,6 +79,7 @@ impl Account {
             window: Mutex::default(),
             budget: Mutex::new(Budget::new(0)),
             began: Instant::now(),
+            known: AtomicBool::new(false),
         }
     }
 
@@ -96,15 +105,33 @@ impl Account {
         }
     }
 
+    /// Reads the circuit and the limit, if that was not done yet.
+    ///
+    /// # Errors
+    /// If the bucket can't be read; nothing may be sent then.
+    pub async fn look(&self) -> Result<(), BrokerError> {
+        if !self.known.load(Ordering::Acquire) {
+            self.learn_circuit(self.broker.shared(&circuit_key(&self.id)).await?);
+            self.pace.learn(self.broker.shared(&limit_key(&self.id)).await?);
+            self.known.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
     /// Takes what was read from the bucket, unless something newer is known.
     pub fn learn_circuit(&self, read: Versioned<CircuitRecord>) {
-        self.circuit.send_if_modified(|known| {
+        let closes = read.value.as_ref().is_some_and(|record| record.state == CircuitState::Closed);
+        let changed = self.circuit.send_if_modified(|known| {
             let newer = read.revision > known.revision;
             if newer {
                 *known = read;
             }
             newer
         });
+        if changed && closes {
+            // What was seen before says nothing about a destination that answers again.
+            lock(&self.window).clear();
+        }
     }
 
     /// Notes what a request showed. It may open the circuit; answers whether it did.

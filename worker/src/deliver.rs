@@ -5,6 +5,7 @@
 pub mod address;
 pub mod credentials;
 pub mod http;
+mod judge;
 pub mod search;
 
 use std::{sync::Arc, time::Duration};
@@ -13,14 +14,13 @@ use async_nats::HeaderMap as NatsHeaders;
 use jiff::Timestamp;
 use ropeway_crds::{
     account::Cause,
-    delivery::OutcomeKind,
     headers as h,
     names::{LaneId, ShortUid},
     provider::Provider,
     secret_ref::SecretKeyRef,
     worker_config::LaneConfig,
 };
-use ropeway_mapping::{Context, Data, EventAttributes, Input, IntegrationName, Limits, Program, run_outcome};
+use ropeway_mapping::Program;
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -28,13 +28,14 @@ use crate::{
     deliver::{
         address::AddressPolicy,
         http::{HttpDoor, SendFailure},
+        judge::{judge, sign},
         search::{Reply, Search},
     },
     fault::{self, Step},
     io::{jetstream::Broker, shadow::Kept},
     lane::Trial,
     map::Record,
-    provider::{self, Failure, Outcome, Request, Response, Verdict, hint::Hint},
+    provider::{self, Failure, Outcome, Request, Verdict},
     secret::{SecretError, Secrets},
 };
 
@@ -182,7 +183,7 @@ impl Deliverer {
         let answer = self.door.send(request, self.config.delivery.timeout.std()).await;
         let now = Timestamp::now();
         match answer {
-            Ok(response) => self.judge(&response, now),
+            Ok(response) => judge(&self.config, &self.outcomes, &response, now),
             Err(SendFailure::Address(refused)) => {
                 Verdict::plain(Outcome::Hold { cause: Cause::Address, failure: Failure::silent(refused.to_string()) })
             }
@@ -264,56 +265,6 @@ impl Deliverer {
 
     fn text(&self, key: &SecretKeyRef) -> Result<String, Outcome> {
         self.secrets.text(key).map(|text| text.expose_secret().to_owned()).map_err(missing)
-    }
-
-    /// The user's rules first, then the provider's table, then the default.
-    fn judge(&self, response: &Response, now: Timestamp) -> Verdict {
-        let table = if self.config.provider.webhook.is_some() {
-            provider::webhook::verdict(response, now)
-        } else {
-            provider::default_verdict(response, now)
-        };
-        if self.outcomes.is_empty() {
-            return table;
-        }
-        let headers: Vec<(&str, &str)> =
-            response.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
-        let data = Data::from_response(response.status.as_u16(), headers, &response.body);
-        let context = Context::new(&EventAttributes::default(), &IntegrationName::default());
-        let limits = Limits::default();
-        let rules = self.outcomes.iter().zip(&self.config.delivery.outcomes);
-        for (index, (program, rule)) in rules.enumerate() {
-            // A rule that fails on this answer does not match; the next one, or the table, decides.
-            if run_outcome(program, Input { data: &data, context: &context }, &limits).unwrap_or(false) {
-                return by_rule(index, rule.then, response.status.as_u16(), table.hint);
-            }
-        }
-        table
-    }
-}
-
-fn by_rule(index: usize, then: OutcomeKind, code: u16, hint: Hint) -> Verdict {
-    let message = format!("the destination answered {code}, and outcome rule {} applies", index + 1);
-    let failure = Failure { code: Some(code), message };
-    let outcome = match then {
-        OutcomeKind::Deliver => Outcome::Delivered,
-        OutcomeKind::Retry => Outcome::Retry { after: hint.pause(true), limited: code == 429, failure },
-        OutcomeKind::Reject => Outcome::Rejected(failure),
-        OutcomeKind::Hold => Outcome::Hold { cause: Cause::Rule, failure },
-    };
-    Verdict { outcome, hint, by_rule: true }
-}
-
-/// What an outcome shows about the destination as a whole.
-fn sign(outcome: &Outcome, by_rule: bool, delivery: &str) -> Sign {
-    match outcome {
-        Outcome::Rejected(Failure { code: Some(code @ (403 | 410)), .. }) if !by_rule => {
-            Sign::Forbidden { code: *code, delivery: delivery.to_owned() }
-        }
-        Outcome::Delivered | Outcome::Rejected(_) | Outcome::Unaccounted(_) => Sign::Answered,
-        Outcome::Retry { limited: true, .. } => Sign::Limited,
-        Outcome::Retry { failure, .. } => Sign::Failed(failure.message.clone()),
-        Outcome::Hold { cause, failure } => Sign::Blocked(*cause, failure.message.clone()),
     }
 }
 

@@ -15,12 +15,16 @@ mod work;
 pub use work::Trial;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use jiff::Timestamp;
 use ropeway_crds::{
+    condition::bounded,
     integration::{Mode, State},
     mapping::Dedup,
     names::{LaneId, ShortUid, hold_key},
@@ -42,7 +46,7 @@ use crate::{
     deliver::Deliverer,
     guard::Guard,
     io::{
-        jetstream::{Broker, LaneStreams},
+        jetstream::{Broker, BrokerError, LaneStreams},
         publish::Owner,
     },
     map::LaneMapping,
@@ -93,6 +97,8 @@ pub struct Lane {
     pub account: Arc<Account>,
     /// Whether it is held.
     pub hold: Arc<Hold>,
+    /// Whether that was read from the bucket at least once.
+    pub hold_known: AtomicBool,
     /// How many records its Destination takes in one request, as far as it has said so by 413.
     pub bound: AtomicUsize,
     /// How its recent events ended.
@@ -120,9 +126,13 @@ impl Lane {
         while !stop.is_cancelled() {
             let wished = *state.borrow_and_update();
             let pause = match wished {
-                Some(State::Running) => match self.blocked() {
-                    None => self.serve(wished, &mut state, &stop).await,
-                    Some(blocked) => self.wait(wished, blocked, &mut state, &stop).await,
+                Some(State::Running) => match self.learn().await {
+                    Err(problem) => {
+                        self.tally.unbound(problem);
+                        REOPEN
+                    }
+                    Ok(None) => self.serve(wished, &mut state, &stop).await,
+                    Ok(Some(blocked)) => self.wait(wished, blocked, &mut state, &stop).await,
                 },
                 _ => {
                     // Nothing is in hand here, so a pause has taken effect; the lane is still looked after.
@@ -140,6 +150,23 @@ impl Lane {
                 changed = state.changed() => if changed.is_err() { return },
             }
         }
+    }
+
+    /// Why it may not work as usual, after the bucket was read at least once: what is held stays so over a start.
+    async fn learn(&self) -> Result<Option<Blocked>, Problem> {
+        let unreadable = |error: BrokerError| Problem {
+            reason: "NatsUnavailable".into(),
+            message: bounded(&format!("{error}: {}", error.source)),
+        };
+        self.account.look().await.map_err(unreadable)?;
+        if self.hold.borrow().revision == 0 && !self.hold_known.swap(true, Ordering::AcqRel) {
+            let read = self.broker.shared(&hold_key(&self.id)).await.map_err(|error| {
+                self.hold_known.store(false, Ordering::Release);
+                unreadable(error)
+            })?;
+            learn_hold(&self.hold, read);
+        }
+        Ok(self.blocked())
     }
 
     /// Why it may not work as usual.

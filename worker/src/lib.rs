@@ -34,6 +34,7 @@ pub mod recent;
 pub mod secret;
 pub mod settle;
 pub mod shutdown;
+pub mod sweep;
 pub mod telemetry;
 pub mod trim;
 pub mod worker;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
@@ -11,7 +12,10 @@ use prometheus_client::{
 };
 use ropeway_crds::counters::Counts;
 
-use crate::count::Tally;
+use crate::{
+    account::{Account, Circuit},
+    count::Tally,
+};
 
 /// One lane as metrics see it.
 #[derive(Clone, Debug)]
@@ -22,7 +26,12 @@ pub struct LaneGauge {
     pub destination: String,
     /// What it counts.
     pub tally: Arc<Tally>,
+    /// Its Destination, as all lanes know it.
+    pub account: Arc<Account>,
 }
+
+/// Name, meaning and value of a gauge.
+type Gauge<'a> = (&'a str, &'a str, &'a dyn Fn(&LaneGauge) -> i64);
 
 #[derive(Debug)]
 struct Lanes(Vec<LaneGauge>);
@@ -40,16 +49,22 @@ impl Collector for Lanes {
                 counter.encode(family.encode_family(&labels)?)?;
             }
         }
-        for lane in &self.0 {
-            let bound = ConstGauge::new(i64::from(lane.tally.report("").bound));
-            let labels = [("integration", lane.integration.as_str()), ("destination", lane.destination.as_str())];
-            let mut family = encoder.encode_descriptor(
-                "ropeway_worker_lane_bound",
-                "Whether the lane reads its consumers",
-                None,
-                bound.metric_type(),
-            )?;
-            bound.encode(family.encode_family(&labels)?)?;
+        let now = Timestamp::now();
+        let bound = |lane: &LaneGauge| i64::from(lane.tally.report("").bound);
+        let open = |lane: &LaneGauge| i64::from(lane.account.circuit(now) != Circuit::Closed);
+        let under_way = |lane: &LaneGauge| i64::try_from(lane.account.pace().under_way()).unwrap_or(i64::MAX);
+        let gauges: [Gauge<'_>; 3] = [
+            ("ropeway_worker_lane_bound", "Whether the lane reads its consumers", &bound),
+            ("ropeway_worker_circuit_open", "Whether the circuit of the lane's Destination is not closed", &open),
+            ("ropeway_worker_requests_under_way", "Requests of this worker to the lane's Destination", &under_way),
+        ];
+        for (name, help, value) in gauges {
+            for lane in &self.0 {
+                let gauge = ConstGauge::new(value(lane));
+                let labels = [("integration", lane.integration.as_str()), ("destination", lane.destination.as_str())];
+                let mut family = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+                gauge.encode(family.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }

@@ -5,7 +5,10 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize},
+    },
 };
 
 use async_nats::Client;
@@ -32,6 +35,7 @@ use crate::{
     metrics::LaneGauge,
     recent::Recent,
     secret::Secrets,
+    sweep::Sweeper,
     trim::Trimmer,
 };
 
@@ -82,6 +86,7 @@ impl Worker {
             integration: lane.integration.clone(),
             destination: lane.config.destination.clone(),
             tally: Arc::clone(&lane.tally),
+            account: Arc::clone(&lane.account),
         };
         self.lanes.iter().map(gauge).collect()
     }
@@ -186,10 +191,12 @@ impl Worker {
                 }
             });
         }
+        let swept = lanes.iter().map(|(lane, _)| (lane.id.clone(), Arc::clone(&lane.tally))).collect();
+        taking.spawn(Sweeper { lanes: swept, broker: broker.clone() }.run(stop.clone()));
+        taking.spawn(watched.run(broker, stop.clone()));
         for (lane, state) in lanes {
             taking.spawn(lane.run(state, stop.clone()));
         }
-        taking.spawn(watched.run(broker, stop.clone()));
         for trimmer in trimmers {
             taking.spawn(trimmer.run(stop.clone()));
         }
@@ -246,6 +253,7 @@ fn new_lane(
         own_stream: matches!(integration.source, SourceConfig::Webhook { .. }),
         account,
         hold: Arc::new(watch::channel(Versioned::default()).0),
+        hold_known: AtomicBool::new(false),
         bound: AtomicUsize::new(usize::MAX),
         guard: Mutex::default(),
         tally: Arc::new(Tally::default()),

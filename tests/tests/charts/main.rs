@@ -187,7 +187,7 @@ fn the_rights_are_what_the_operator_calls_and_nothing_else() {
             "apps/deployments: get list watch create patch delete",
             "events.k8s.io/events: create patch",
             "ropeway.dev/destinations/status: patch",
-            "ropeway.dev/destinations: get list watch",
+            "ropeway.dev/destinations: get list watch patch",
             "ropeway.dev/integrations/status: patch",
             "ropeway.dev/integrations: get list watch patch",
         ]

@@ -116,6 +116,11 @@ impl Pace {
         by_rate.min(most).clamp(1, 1_000)
     }
 
+    /// How many requests of this worker are under way.
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Acquire)
+    }
+
     /// Takes what was read from the bucket, unless something newer is known.
     pub fn learn(&self, read: Versioned<LimitRecord>) {
         let mut inner = self.lock();

@@ -268,6 +268,17 @@ impl Broker {
         found.purge().sequence(sequence).await.map_err(failed(format!("trim the stream {stream}")))?;
         Ok(())
     }
+
+    /// Removes everything below a sequence that has this subject.
+    ///
+    /// # Errors
+    /// If the server does not confirm.
+    pub async fn purge_subject_below(&self, stream: &str, subject: &str, sequence: u64) -> Result<(), BrokerError> {
+        let look = failed(format!("look at the stream {stream}"));
+        let found = self.context.get_stream_no_info(stream).await.map_err(look)?;
+        found.purge().filter(subject).sequence(sequence).await.map_err(failed(format!("sweep the stream {stream}")))?;
+        Ok(())
+    }
 }
 
 async fn pull(consumer: &PullConsumer, most: usize) -> Result<pull::Stream, Problem> {
