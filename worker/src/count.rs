@@ -219,46 +219,4 @@ fn counts_of(settlement: &Settlement) -> Counts {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::provider;
-
-    fn dead(reason: DeadLetterReason) -> Settlement {
-        let failure = provider::Failure { code: Some(422), message: "refused".into() };
-        Settlement::DeadLetter(DeadLetter { reason, failure })
-    }
-
-    #[test]
-    fn each_end_of_an_event_is_counted_in_exactly_one_of_the_final_counters() {
-        for settlement in [
-            Settlement::Done(Done::Delivered),
-            Settlement::Done(Done::Filtered),
-            Settlement::Done(Done::Deduplicated),
-            Settlement::Done(Done::Shadowed),
-            dead(DeadLetterReason::Rejected),
-            dead(DeadLetterReason::Exhausted),
-            dead(DeadLetterReason::MappingFailed),
-        ] {
-            let counts = counts_of(&settlement);
-            let ends = counts.delivered
-                + counts.filtered
-                + counts.deduplicated
-                + counts.shadowed
-                + counts.rejected
-                + counts.failed;
-            assert_eq!((counts.settled, ends), (1, 1), "{settlement:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_taken_for_a_flush_is_not_taken_twice() {
-        let tally = Tally::default();
-        tally.settled(&dead(DeadLetterReason::Rejected), Timestamp::UNIX_EPOCH);
-        assert_eq!(tally.take_unflushed().rejected, 1);
-        assert!(tally.take_unflushed().is_zero());
-        assert_eq!(tally.total().rejected, 1);
-        let report = tally.report("crm");
-        assert_eq!((report.recent_attempts, report.recent_failures), (1, 1));
-        assert_eq!(report.last_error.unwrap().code, Some(422));
-    }
-}
+mod tests;

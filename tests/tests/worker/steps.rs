@@ -56,3 +56,31 @@ async fn a_death_at_any_step_costs_the_repeats_that_it_must_and_no_other() {
     let all = join_all(CASES.map(run));
     tokio::time::timeout(Duration::from_secs(180), all).await.expect("in time");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_is_one_even_if_its_worker_was_dead_for_longer_than_repeats_are_known() {
+    let mut scene = Scene::new(webhook_to(&["crm"])).await.expect("a scene");
+    scene.account["delivery"] = json!({ "timeout": "1s" });
+    scene.apply().await.expect("the account is described");
+    // A park is known by its message id for two minutes; here, for a moment.
+    for stream in [scene.plan.jetstream.names.retries_stream(), scene.plan.jetstream.names.dead_letters_stream()] {
+        let info = scene.jetstream.stream(&stream).await.expect("an answer").expect("the stream is there");
+        let duplicate_window = Duration::from_millis(100);
+        let config = async_nats::jetstream::stream::Config { duplicate_window, ..info.config };
+        scene.jetstream.update_stream(&config).await.expect("the stream is changed");
+    }
+    scene.receiver.answer(|_, _, times| if times == 1 { 503 } else { 422 });
+    scene.store(["e".to_owned()]).await.expect("an event is stored");
+    let mut dying = scene.start_worker("dying", Some("Parked:1")).await.expect("a worker starts");
+    until("the worker dies after the park", PATIENCE, async || match dying.process.check() {
+        Ok(()) => Err("alive".to_owned()),
+        Err(_) => Ok(()),
+    })
+    .await
+    .expect("the step is reached");
+    // Both the parked retry and the original come to it, and both end in the dead letters.
+    let _next = scene.start_worker("next", None).await.expect("a worker starts");
+    let observations = scene.drained().await.expect("everything is settled");
+    assert_eq!(scene.receiver.arrivals().len(), 3, "the original did not come again");
+    assert_eq!(observations.figures.dead_letters.get("crm"), Some(&1), "a dead letter was written twice");
+}
