@@ -116,6 +116,8 @@ pub struct Lane {
 pub(crate) enum Blocked {
     /// Its Destination's circuit is not closed.
     Circuit(Option<Duration>),
+    /// Other workers make all the requests that may be under way.
+    Crowded,
     /// It is held itself.
     Held(Duration),
 }
@@ -175,6 +177,9 @@ impl Lane {
         if let Circuit::Open(wait) = self.account.circuit(now) {
             return Some(Blocked::Circuit(wait));
         }
+        if !self.account.pace().has_share() {
+            return Some(Blocked::Crowded);
+        }
         let known = self.hold.borrow();
         let hold = known.value.as_ref().filter(|hold| hold.config == self.fingerprint)?;
         Some(Blocked::Held(Duration::try_from(hold.next_probe.duration_since(now)).unwrap_or(Duration::ZERO)))
@@ -213,7 +218,7 @@ impl Lane {
         self.tally.take_effect(wished);
         self.look().await;
         let due = match &blocked {
-            Blocked::Circuit(None) => None,
+            Blocked::Circuit(None) | Blocked::Crowded => None,
             Blocked::Circuit(Some(wait)) | Blocked::Held(wait) => Some(Instant::now() + *wait),
         };
         let (mut circuit, mut hold) = (self.account.circuit_changes(), self.hold.subscribe());
@@ -228,6 +233,7 @@ impl Lane {
                 changed = state.changed() => return if changed.is_err() { REOPEN } else { Duration::ZERO },
                 _ = circuit.changed() => return Duration::ZERO,
                 _ = hold.changed() => return Duration::ZERO,
+                () = sleep(nap), if blocked == Blocked::Crowded => return Duration::ZERO,
                 () = sleep(nap) => self.relieve().await,
             }
         }

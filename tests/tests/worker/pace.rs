@@ -80,6 +80,27 @@ async fn four_workers_that_come_and_go_keep_one_limit_together() {
     assert!(sent.len() >= 2_400, "only {} of 3000 were sent", sent.len());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fewer_requests_under_way_than_workers_leave_no_event_behind() {
+    const DELAY: Duration = Duration::from_millis(30);
+    let mut scene = Scene::new(webhook_to(&["crm"])).await.expect("a scene");
+    scene.account["rateLimit"] = json!({ "maxConcurrency": 1 });
+    scene.apply().await.expect("the account is described");
+    scene.receiver.reply(|_| Reply { status: 200, delay: DELAY, ..Reply::default() });
+    let mut workers = Vec::new();
+    for number in 0..3 {
+        workers.push(scene.start_worker(&format!("w{number}"), None).await.expect("a worker starts"));
+    }
+    scene.store(ids(0..300)).await.expect("events are stored");
+    scene.drained().await.expect("everything is settled");
+    assert_eq!(scene.receiver.ids("crm").len(), 300);
+    let arrivals = scene.receiver.arrivals();
+    let together = arrivals.windows(2).filter(|pair| pair[1].time - pair[0].time < DELAY * 9 / 10).count();
+    println!("{} requests, {together} while another was under way", arrivals.len());
+    // While workers find out about each other, and when one takes the place of another.
+    assert!(together <= 30, "{together} requests while another was under way");
+}
+
 /// A way to say how long to be left alone: the headers of an answer.
 type Headers = fn(Timestamp) -> Vec<(&'static str, String)>;
 type Dialect = (&'static str, Headers);

@@ -63,6 +63,13 @@ struct Inner {
     offset_known: Option<Instant>,
 }
 
+impl Inner {
+    /// Whether this worker has not said for too long that it is there.
+    fn is_stale(&self) -> bool {
+        self.renewed.is_none_or(|renewed| renewed.elapsed().as_millis() > RENEW_AFTER.unsigned_abs().into())
+    }
+}
+
 /// The right to send one request. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Permit(Arc<Account>);
@@ -116,6 +123,16 @@ impl Pace {
         by_rate.min(most).clamp(1, 1_000)
     }
 
+    /// Whether this worker may send at all. Where fewer requests may be under way than there are workers, some may not; they
+    /// must not take events that others could send.
+    pub fn has_share(&self) -> bool {
+        let Some(most) = self.policy.max_concurrency else { return true };
+        let inner = self.lock();
+        let record = inner.known.value.as_ref();
+        // One that has not said lately that it is there finds out when it does.
+        inner.is_stale() || record.is_none_or(|record| limit::share(record, most, &self.worker) > 0)
+    }
+
     /// How many requests of this worker are under way.
     pub fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Acquire)
@@ -164,9 +181,7 @@ impl Pace {
             return Err(Wait::For(Duration::from_micros(u64::try_from(closed).unwrap_or(0))));
         }
         let shared = self.policy.max_concurrency.is_some();
-        let stale =
-            inner.renewed.is_none_or(|renewed| renewed.elapsed().as_millis() > RENEW_AFTER.unsigned_abs().into());
-        if shared && stale {
+        if shared && inner.is_stale() {
             return Err(Wait::Lease);
         }
         let most = self.policy.max_concurrency.map_or(CONCURRENCY, |most| limit::share(&record, most, &self.worker));
@@ -231,9 +246,7 @@ impl Pace {
 
     fn has_slots(&self) -> bool {
         let inner = self.lock();
-        let fresh =
-            inner.renewed.is_some_and(|renewed| renewed.elapsed().as_millis() <= RENEW_AFTER.unsigned_abs().into());
-        fresh && (self.policy.limit.is_none() || !inner.slots.is_empty())
+        !inner.is_stale() && (self.policy.limit.is_none() || !inner.slots.is_empty())
     }
 
     fn serve_alone(&self) {

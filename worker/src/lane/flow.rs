@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Lane, Trial,
+    LOOK, Lane, Trial,
     work::{Item, Prepared},
 };
 use crate::{
@@ -89,6 +89,8 @@ impl Lane {
                 next = streams.events.next(), if room => (next, Origin::Events),
                 next = streams.retries.next(), if room && pause.is_zero() => (next, Origin::Retries),
                 () = sleep(pause), if !pause.is_zero() => continue,
+                // What may be sent may have changed while nothing else happened.
+                () = sleep(LOOK), if flow.gate.is_some() => continue,
             };
             match next {
                 Some(Ok(message)) => flow.begin(message, origin),

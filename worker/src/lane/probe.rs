@@ -60,6 +60,7 @@ impl Lane {
             match blocked {
                 Blocked::Circuit(_) => self.try_destination(message, created).await,
                 Blocked::Held(_) => self.try_events(message, created).await,
+                Blocked::Crowded => message.give_back().await,
             }
         }
         give_back_buffered(&mut streams).await;
