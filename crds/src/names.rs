@@ -95,9 +95,24 @@ impl NamespaceNames {
         self.stream("RETRIES")
     }
 
-    /// The subjects of the retries stream: parked ones and those that came due.
-    pub fn retries_subjects(&self) -> [String; 2] {
-        [self.subject("later.>"), self.subject("again.>")]
+    /// The subjects of the retries stream: parked ones, those that came due, and those that ordered lanes hold back.
+    pub fn retries_subjects(&self) -> [String; 3] {
+        [self.subject("later.>"), self.subject("again.>"), self.subject("held.>")]
+    }
+
+    /// Where an ordered lane keeps the event of a key that failed. `key` is an [`order_key`].
+    pub fn held_first(&self, lane: &LaneId, key: &str) -> String {
+        self.subject(&format!("held.{lane}.{key}.first"))
+    }
+
+    /// Where an ordered lane keeps the events that stand behind that one, in their order.
+    pub fn held_next(&self, lane: &LaneId, key: &str) -> String {
+        self.subject(&format!("held.{lane}.{key}.next"))
+    }
+
+    /// Everything that an ordered lane holds back.
+    pub fn held_of(&self, lane: &LaneId) -> String {
+        self.subject(&format!("held.{lane}.>"))
     }
 
     /// Where a lane's retry of one delivery waits. Publishing there again replaces it.
@@ -105,9 +120,10 @@ impl NamespaceNames {
         self.subject(&format!("later.{lane}.{delivery}"))
     }
 
-    /// All parked retries of a lane.
-    pub fn later_of(&self, lane: &LaneId) -> String {
-        self.subject(&format!("later.{lane}.*"))
+    /// Everything in the retries stream that waits for a lane and has not come due: parked retries, and what an ordered lane
+    /// holds back.
+    pub fn waiting_of(&self, lane: &LaneId) -> String {
+        self.subject(&format!("*.{lane}.>"))
     }
 
     /// Where a lane's retries arrive when they are due.
@@ -250,6 +266,16 @@ pub fn hold_key(lane: &LaneId) -> String {
     format!("hold.{lane}")
 }
 
+/// The KV key that says which worker an ordered lane works in.
+pub fn turn_key(lane: &LaneId) -> String {
+    format!("order.{lane}")
+}
+
+/// What stands in subjects for a key that events are ordered by. The key itself is the user's.
+pub fn order_key(key: &str) -> String {
+    hash(key.as_bytes(), 26)
+}
+
 /// The KV keys of all circuits.
 pub const ALL_CIRCUITS: &str = "circuit.*";
 
@@ -297,9 +323,12 @@ mod tests {
     fn hostile_keys_stay_one_subject_token() {
         let names = NamespaceNames::new(ShortUid::of("n"));
         let (integration, lane) = (ShortUid::of("i"), LaneId::new(&ShortUid::of("i"), "crm"));
-        let subject = names.seen(&integration, &lane, "a.b.> *\r\n\u{0}");
-        assert_eq!(subject.split('.').count(), 6);
-        assert!(subject.bytes().all(|byte| byte.is_ascii_graphic()));
+        let hostile = "a.b.> *\r\n\u{0}";
+        let (seen, held) = (names.seen(&integration, &lane, hostile), names.held_next(&lane, &order_key(hostile)));
+        for (subject, tokens) in [(seen, 6), (held, 6)] {
+            assert_eq!(subject.split('.').count(), tokens);
+            assert!(subject.bytes().all(|byte| byte.is_ascii_graphic()));
+        }
     }
 
     #[test]

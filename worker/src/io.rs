@@ -2,4 +2,5 @@
 
 pub mod account;
 pub mod jetstream;
+pub mod order;
 pub mod publish;

@@ -8,6 +8,7 @@
 //! it waits, and now and then takes a single event to try whether things are better.
 
 mod flow;
+mod ordered;
 mod probe;
 mod relief;
 mod work;
@@ -63,6 +64,8 @@ const MOST_IN_HAND: usize = 1_000;
 pub struct Lane {
     /// Its id.
     pub id: LaneId,
+    /// The worker's name.
+    pub worker: String,
     /// The Integration's name.
     pub integration: String,
     /// The Integration's UID.
@@ -115,6 +118,9 @@ pub(crate) enum Blocked {
 impl Lane {
     /// Works until `stop` is cancelled, whenever the wished state is `Running`. What is in hand is finished first.
     pub async fn run(self: Arc<Self>, mut state: watch::Receiver<Option<State>>, stop: CancellationToken) {
+        if self.mapping.is_ordered() {
+            return self.run_ordered(state, stop).await;
+        }
         while !stop.is_cancelled() {
             let wished = *state.borrow_and_update();
             let pause = match wished {

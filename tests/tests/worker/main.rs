@@ -5,6 +5,7 @@ mod dead_letters;
 mod intake;
 mod kills;
 mod limits;
+mod ordering;
 mod server;
 mod state;
 mod stream;

@@ -17,6 +17,7 @@ use crate::{
     cloud_event::encode_header,
     decide::{DeadLetter, Park},
     decode::History,
+    order::Key,
 };
 
 /// An event that was accepted and stored.
@@ -50,6 +51,17 @@ pub struct Envelope<'a> {
     pub body: Bytes,
     /// What the delivery has behind it.
     pub history: &'a History,
+    /// Where it stands among the events with its key, if its lane keeps order.
+    pub rank: Option<&'a Rank>,
+}
+
+/// Where an event stands among those with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// What stands for the key.
+    pub key: Key,
+    /// The event's sequence in the stream that it came from.
+    pub sequence: u64,
 }
 
 /// What a claim on a de-duplication key found.
@@ -79,25 +91,43 @@ impl Broker {
     /// # Errors
     /// If the server does not confirm.
     pub async fn park(&self, envelope: Envelope<'_>, park: &Park) -> Result<(), BrokerError> {
-        let Envelope { owner, headers, body, history: _ } = envelope;
-        let delivery = &park.history.delivery;
+        let Envelope { owner, headers, body, history: _, rank } = envelope;
         let mut headers = waiting(headers, owner, &park.history);
-        headers.insert(h::SCHEDULE, format!("@at {}", park.due));
-        headers.insert(h::SCHEDULE_TARGET, self.names.again(owner.lane));
-        let publish = self.context.publish_with_headers(self.names.later(owner.lane, delivery), headers, body).await;
+        let subject = match rank {
+            None => {
+                headers.insert(h::SCHEDULE, format!("@at {}", park.due));
+                headers.insert(h::SCHEDULE_TARGET, self.names.again(owner.lane));
+                self.names.later(owner.lane, &park.history.delivery)
+            }
+            // Its worker wakes it: nothing may overtake it.
+            Some(Rank { key, sequence }) => {
+                headers.insert(h::ORDER, sequence.to_string());
+                headers.insert(h::DUE, park.due.to_string());
+                self.names.held_first(owner.lane, key)
+            }
+        };
+        let publish = self.context.publish_with_headers(subject, headers, body).await;
         publish.map_err(failed("park a retry"))?.await.map_err(failed("park a retry"))?;
         Ok(())
     }
 
     /// Puts an event that was not tried into the retries, where it waits for its lane without a place in the events stream.
+    /// With a rank it stands behind what is held of its key.
     ///
     /// # Errors
     /// If the server does not confirm.
     pub async fn set_aside(&self, envelope: Envelope<'_>) -> Result<(), BrokerError> {
-        let Envelope { owner, headers, body, history } = envelope;
+        let Envelope { owner, headers, body, history, rank } = envelope;
         let history = History { parks: history.parks.saturating_add(1), ..history.clone() };
-        let headers = waiting(headers, owner, &history);
-        let publish = self.context.publish_with_headers(self.names.again(owner.lane), headers, body).await;
+        let mut headers = waiting(headers, owner, &history);
+        let subject = match rank {
+            None => self.names.again(owner.lane),
+            Some(Rank { key, sequence }) => {
+                headers.insert(h::ORDER, sequence.to_string());
+                self.names.held_next(owner.lane, key)
+            }
+        };
+        let publish = self.context.publish_with_headers(subject, headers, body).await;
         publish.map_err(failed("set an event aside"))?.await.map_err(failed("set an event aside"))?;
         Ok(())
     }
@@ -123,7 +153,7 @@ impl Broker {
         retention: Duration,
         now: Timestamp,
     ) -> Result<(), BrokerError> {
-        let Envelope { owner, headers, body, history } = envelope;
+        let Envelope { owner, headers, body, history, rank: _ } = envelope;
         let History { delivery, attempt, resend, first_failure, held: _, parks: _ } = history;
         let reason = letter.reason.as_str();
         let mut headers = carried(headers, owner, history);
@@ -216,7 +246,8 @@ fn carried(original: &HeaderMap, owner: Owner<'_>, history: &History) -> HeaderM
     let mut headers = HeaderMap::new();
     for (name, values) in original.iter() {
         let text: &str = name.as_ref();
-        if !text.to_ascii_lowercase().starts_with("nats-") {
+        let steers = text.to_ascii_lowercase().starts_with("nats-") || [h::ORDER, h::DUE].contains(&text);
+        if !steers {
             for value in values {
                 headers.append(name.clone(), value.clone());
             }

@@ -1,0 +1,244 @@
+//! Order by key: whatever dies, stops or is scaled, the events of one key arrive one after the other as they were stored.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ropeway_tests::{
+    receiver::{Receiver, Reply},
+    scene::{PATIENCE, Scene, Worker, http_client, post, webhook_to},
+    wait::until,
+};
+use serde_json::{Value, json};
+
+/// How long a worker gets that is asked to stop.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Where workers receive at the moment.
+type Urls = Arc<Mutex<Vec<String>>>;
+
+/// A webhook with these destinations, ordered by what stands before the dash in an id.
+fn ordered(destinations: &[&str]) -> Value {
+    let mut spec = webhook_to(destinations);
+    spec["ordering"] = json!({ "key": "replace(string!(.id), r'-.*', \"\")" });
+    spec
+}
+
+/// Sends `k<key>-0`, `k<key>-1`, … for each key: each after the one before it was accepted, all keys at once.
+async fn send_keys(urls: Urls, keys: usize, each: usize, pause: Duration) -> BTreeSet<String> {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let sending = (0..keys).map(|key| {
+        let (urls, turns) = (Arc::clone(&urls), Arc::clone(&turns));
+        tokio::spawn(async move {
+            let client = http_client();
+            for number in 0..each {
+                let id = format!("k{key}-{number}");
+                loop {
+                    let to = {
+                        let urls = urls.lock().unwrap();
+                        let turn = turns.fetch_add(1, Ordering::Relaxed);
+                        urls.get(turn % urls.len().max(1)).cloned()
+                    };
+                    if let Some(to) = to
+                        && matches!(post(&client, &to, &id).await, Some(200..=299))
+                    {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                tokio::time::sleep(pause).await;
+            }
+        })
+    });
+    for sender in sending.collect::<Vec<_>>() {
+        sender.await.expect("a sender ends");
+    }
+    (0..keys).flat_map(|key| (0..each).map(move |number| format!("k{key}-{number}"))).collect()
+}
+
+fn split(id: &str) -> (&str, usize) {
+    let (key, number) = id.split_once('-').expect("an id has a key and a number");
+    (key, number.parse().expect("a number"))
+}
+
+/// Nothing was asked of a destination before everything earlier of its key had been accepted there or given up, and
+/// nothing came again but the last of its key. Answers how often something was accepted again.
+fn judge_order(receiver: &Receiver, destination: &str, given_up: &BTreeSet<String>) -> usize {
+    let mut accepted: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    let (mut wrong, mut repeats) = (Vec::new(), 0);
+    for arrival in receiver.arrivals().iter().filter(|arrival| arrival.destination == destination) {
+        for id in &arrival.ids {
+            let (key, number) = split(id);
+            let before = accepted.entry(key.to_owned()).or_default();
+            let missing = (0..number).find(|at| !before.contains(at) && !given_up.contains(&format!("{key}-{at}")));
+            if let Some(missing) = missing {
+                wrong.push(format!("{id} was sent while {key}-{missing} was not there"));
+            }
+            if before.last().is_some_and(|last| *last > number) {
+                wrong.push(format!("{id} came after {key}-{}", before.last().unwrap()));
+            }
+            if (200..300).contains(&arrival.status) && !before.insert(number) {
+                repeats += 1;
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new(), "out of order at {destination}");
+    repeats
+}
+
+/// Everything is settled; what was sent is where it belongs; and in order. Answers the repeats.
+async fn judge(scene: &Scene, sent: &BTreeSet<String>, destination: &str) -> usize {
+    scene.drained().await.expect("everything is settled");
+    let dead = scene.dead_letters(destination).await.expect("the dead letters can be read");
+    let arrived: BTreeSet<String> = scene.receiver.ids(destination).into_iter().chain(dead.clone()).collect();
+    assert_eq!(&arrived, sent, "{destination} got something else than what was sent");
+    judge_order(&scene.receiver, destination, &dead)
+}
+
+/// A few are refused for good, some fail once, some twice.
+fn answers(id: &str, times: usize) -> u16 {
+    let (key, number) = split(id);
+    let seed = key.len() * 31 + key.bytes().map(usize::from).sum::<usize>() * 7 + number;
+    match seed {
+        seed if seed.is_multiple_of(23) => 422,
+        seed if seed.is_multiple_of(9) && times <= 1 => 503,
+        seed if seed.is_multiple_of(17) && times <= 2 => 503,
+        _ => 200,
+    }
+}
+
+fn answer_with(scene: &Scene, answers: impl Fn(&str, usize) -> u16 + Send + Sync + 'static) {
+    scene.receiver.reply(move |asked| {
+        let status = answers(&asked.ids[0], asked.times);
+        Reply { status, delay: Duration::from_millis(3), ..Reply::default() }
+    });
+}
+
+async fn start(scene: &Scene, name: &str, crash: Option<&str>, urls: &Urls) -> Worker {
+    let worker = scene.start_worker(name, crash).await.expect("a worker starts");
+    urls.lock().unwrap().push(worker.url.clone());
+    worker
+}
+
+async fn stop(worker: &mut Worker, urls: &Urls) {
+    urls.lock().unwrap().retain(|url| *url != worker.url);
+    worker.process.stop(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scaling_from_one_to_four_and_back_keeps_order_and_repeats_nothing() {
+    let scene = Scene::new(ordered(&["a", "b"])).await.expect("a scene");
+    answer_with(&scene, answers);
+    let urls = Urls::default();
+    let mut workers = vec![start(&scene, "w0", None, &urls).await];
+    let sender = tokio::spawn(send_keys(Arc::clone(&urls), 20, 50, Duration::from_millis(250)));
+    let arrived = async |wanted: usize| {
+        until("events arrive", PATIENCE, async || {
+            let arrived = scene.receiver.ids("a").len();
+            if arrived >= wanted { Ok(()) } else { Err(format!("{arrived} of {wanted}")) }
+        })
+        .await
+        .expect("the flow goes on");
+    };
+    arrived(100).await;
+    for name in ["w1", "w2", "w3"] {
+        workers.push(start(&scene, name, None, &urls).await);
+    }
+    // The one that works goes first each time.
+    for wanted in [250, 400, 550] {
+        arrived(wanted).await;
+        stop(&mut workers.remove(0), &urls).await;
+    }
+    let sent = sender.await.expect("the sender ends");
+    for destination in ["a", "b"] {
+        assert_eq!(judge(&scene, &sent, destination).await, 0, "a repeat at {destination} although nothing was killed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_at_named_steps_keep_order_and_lose_nothing() {
+    let scene = Scene::new(ordered(&["a"])).await.expect("a scene");
+    answer_with(&scene, answers);
+    let urls = Urls::default();
+    let sender = tokio::spawn(send_keys(Arc::clone(&urls), 20, 50, Duration::from_millis(1_500)));
+    let steps = [
+        "Sending:9",
+        "Answered:7",
+        "Parked:2",
+        "Held:3",
+        "Fetched:3",
+        "Acknowledging:11",
+        "DeadLettered:1",
+        "Pulled:30",
+    ];
+    for (kill, crash) in steps.iter().enumerate() {
+        let mut worker = start(&scene, &format!("w{kill}"), Some(crash), &urls).await;
+        let died = until("the worker dies at its step", PATIENCE, async || match worker.process.check() {
+            Ok(()) => Err(format!("{crash} was not reached")),
+            Err(ended) => Ok(ended.to_string()),
+        });
+        let ended = died.await.expect("every step is reached under load");
+        assert!(ended.contains("signal 9"), "the worker did not die of the kill: {ended}");
+        urls.lock().unwrap().clear();
+    }
+    let _worker = start(&scene, "last", None, &urls).await;
+    let sent = sender.await.expect("the sender ends");
+    let repeats = judge(&scene, &sent, "a").await;
+    assert!(repeats <= steps.len() * 20, "{repeats} repeats: more than one of each key at each kill");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_always_fails_holds_back_no_other_and_moves_on_when_its_budget_is_spent() {
+    let scene = Scene::new(ordered(&["a"])).await.expect("a scene");
+    answer_with(&scene, |id, _| if id == "k0-0" { 503 } else { 200 });
+    let urls = Urls::default();
+    let _worker = start(&scene, "w", None, &urls).await;
+    let sent = send_keys(Arc::clone(&urls), 10, 60, Duration::ZERO).await;
+    let others = || scene.receiver.ids("a").into_iter().filter(|id| split(id).0 != "k0").count();
+    until("other keys flow", PATIENCE, async || if others() == 540 { Ok(()) } else { Err(format!("{}", others())) })
+        .await
+        .expect("other keys flow");
+    let dead = judge_and_dead(&scene, &sent).await;
+    assert_eq!(dead, BTreeSet::from(["k0-0".to_owned()]));
+    let arrivals = scene.receiver.arrivals();
+    let tries = arrivals.iter().filter(|arrival| arrival.id == "k0-0").count();
+    assert_eq!(tries, 5, "attempts survive being parked");
+    let of_key = |key: &str| arrivals.iter().filter(|arrival| split(&arrival.id).0 == key).map(|it| it.time).max();
+    let last_other = (1..10).filter_map(|key| of_key(&format!("k{key}"))).max();
+    assert!(last_other < of_key("k0"), "the others did not wait for the failing key");
+}
+
+async fn judge_and_dead(scene: &Scene, sent: &BTreeSet<String>) -> BTreeSet<String> {
+    assert_eq!(judge(scene, sent, "a").await, 0);
+    scene.dead_letters("a").await.expect("the dead letters can be read")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_sleeps_through_the_end_of_its_turn_sends_nothing_out_of_order() {
+    let scene = Scene::new(ordered(&["a"])).await.expect("a scene");
+    answer_with(&scene, answers);
+    let urls = Urls::default();
+    let sleeper = start(&scene, "sleeper", None, &urls).await;
+    let awake = start(&scene, "awake", None, &urls).await;
+    urls.lock().unwrap().retain(|url| *url == awake.url);
+    let sender = tokio::spawn(send_keys(Arc::clone(&urls), 20, 50, Duration::from_millis(900)));
+    let arrived = || scene.receiver.ids("a").len();
+    until("events flow", PATIENCE, async || if arrived() > 100 { Ok(()) } else { Err(String::new()) })
+        .await
+        .expect("a flow");
+    sleeper.process.freeze().await;
+    let (frozen, before) = (Instant::now(), arrived());
+    until("the other goes on", PATIENCE, async || if arrived() > before + 100 { Ok(()) } else { Err(String::new()) })
+        .await
+        .expect("the other worker goes on");
+    println!("the other worker went on after {:?}", frozen.elapsed());
+    sleeper.process.thaw();
+    let sent = sender.await.expect("the sender ends");
+    let repeats = judge(&scene, &sent, "a").await;
+    assert!(repeats <= 20, "{repeats} repeats: more than one of each key");
+}

@@ -1,0 +1,347 @@
+//! The order of one lane's events: which may go now, which wait, and which are put behind a failing one. Pure.
+//!
+//! Of each key at most one event is under way. Events in hand wait for it, by their sequence. When it fails, it is *parked*:
+//! it stands first in the retries stream until it is due, and what comes after it is *held*: put behind it there, in order,
+//! so that it takes no place in the hand. A held key is worked off from the stream until it is empty; then it is as any other.
+//!
+//! ```text
+//!            next: Send                 finished
+//!   idle ───────────────────▶ under way ────────▶ idle
+//!    │ ▲                          │ ▲
+//!    │ └───────────── returned ───┤ │ next: Fetch
+//!    │ next: Fetch (held)         ▼ │
+//!    └────────────────────▶    parked until due
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+/// What stands for the key of an event.
+pub type Key = Arc<str>;
+
+/// Events in hand behind one that takes long, beyond which they are put behind it in the stream.
+const MOST_WAITING: usize = 16;
+
+/// The order of one lane. `T` is an event in hand.
+#[derive(Debug)]
+pub struct Order<T> {
+    queues: HashMap<Key, Queue<T>>,
+    ready: VecDeque<Key>,
+    due: BTreeSet<(Timestamp, Key)>,
+    busy: usize,
+}
+
+/// What is known of one key.
+#[derive(Debug)]
+struct Queue<T> {
+    phase: Phase,
+    /// In hand, by sequence.
+    waiting: BTreeMap<u64, T>,
+    /// Whether an event of it is parked.
+    parked: bool,
+    /// How many are held behind it.
+    held: u64,
+    /// Everything up to this sequence is parked, held, or behind us.
+    safe: u64,
+    /// The last sequence of those that are being put behind it, while they are.
+    appending: Option<u64>,
+    /// Whether those in hand go behind the one under way although it has not failed.
+    pressed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Sending { from: From, since: Timestamp },
+    Parked(Timestamp),
+    Due,
+}
+
+/// Where the event under way came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    /// It is the one in hand with this sequence.
+    Hand(u64),
+    First,
+    Next,
+}
+
+/// Where the retries stream keeps an event of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// It failed and waits for its next attempt.
+    First,
+    /// It stands behind that one.
+    Next,
+}
+
+/// What the retries stream keeps of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The key.
+    pub key: Key,
+    /// When the parked one is due, if one is.
+    pub due: Option<Timestamp>,
+    /// How many are held.
+    pub held: u64,
+    /// The highest sequence among all of them.
+    pub last: u64,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action<T> {
+    /// Send this event, and say how it ended.
+    Send {
+        /// Its key.
+        key: Key,
+        /// Its sequence.
+        sequence: u64,
+        /// The event.
+        item: T,
+    },
+    /// Take the first event of the key from the retries stream and send it, and say how it ended.
+    Fetch {
+        /// The key.
+        key: Key,
+        /// Where it is.
+        shelf: Shelf,
+    },
+    /// Put these behind what is there, in this order.
+    Append {
+        /// The key.
+        key: Key,
+        /// The events by their sequences.
+        items: Vec<(u64, T)>,
+    },
+}
+
+/// What an arrival is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrived<T> {
+    /// It has its place now.
+    Filed,
+    /// It is safe in the retries stream, or settled: it only has to be acknowledged.
+    Repeat(T),
+    /// Another copy of it is in hand.
+    Known(T),
+}
+
+impl<T> Default for Order<T> {
+    fn default() -> Self {
+        Self { queues: HashMap::new(), ready: VecDeque::new(), due: BTreeSet::new(), busy: 0 }
+    }
+}
+
+impl<T> Queue<T> {
+    fn new() -> Self {
+        Self {
+            phase: Phase::Idle,
+            waiting: BTreeMap::new(),
+            parked: false,
+            held: 0,
+            safe: 0,
+            appending: None,
+            pressed: false,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.phase == Phase::Idle && self.waiting.is_empty() && self.held == 0 && self.appending.is_none()
+    }
+}
+
+impl<T> Order<T> {
+    /// Learns what the retries stream keeps of a key. Comes before everything else about the key.
+    pub fn learn(&mut self, kept: Kept) {
+        let Kept { key, due, held, last } = kept;
+        let queue = self.queues.entry(Arc::clone(&key)).or_insert_with(Queue::new);
+        (queue.held, queue.safe) = (held, last);
+        if let Some(due) = due {
+            (queue.parked, queue.phase) = (true, Phase::Parked(due));
+            self.due.insert((due, Arc::clone(&key)));
+        }
+        self.ready.push_back(key);
+    }
+
+    /// An event has come from the stream of events.
+    pub fn arrived(&mut self, key: Key, sequence: u64, item: T) -> Arrived<T> {
+        let queue = self.queues.entry(Arc::clone(&key)).or_insert_with(Queue::new);
+        if sequence <= queue.safe {
+            return Arrived::Repeat(item);
+        }
+        let sending = matches!(queue.phase, Phase::Sending { from: From::Hand(under_way), .. } if under_way == sequence);
+        if sending || queue.appending.is_some_and(|last| sequence <= last) || queue.waiting.contains_key(&sequence) {
+            return Arrived::Known(item);
+        }
+        queue.waiting.insert(sequence, item);
+        self.ready.push_back(key);
+        Arrived::Filed
+    }
+
+    /// What parked events have come due by now.
+    pub fn wake(&mut self, now: Timestamp) {
+        while self.due.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((due, key)) = self.due.pop_first()
+        {
+            if let Some(queue) = self.queues.get_mut(&key)
+                && queue.phase == Phase::Parked(due)
+            {
+                queue.phase = Phase::Due;
+                self.ready.push_back(key);
+            }
+        }
+    }
+
+    /// When the next parked event is due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// How many events are under way.
+    pub fn busy(&self) -> usize {
+        self.busy
+    }
+
+    /// What to do next, if there is anything.
+    pub fn next(&mut self, now: Timestamp) -> Option<Action<T>> {
+        while let Some(key) = self.ready.pop_front() {
+            if let Some(action) = self.turn(&key, now) {
+                // There may be more to do for it.
+                self.ready.push_back(key);
+                return Some(action);
+            }
+        }
+        None
+    }
+
+    fn turn(&mut self, key: &Key, now: Timestamp) -> Option<Action<T>> {
+        let queue = self.queues.get_mut(key)?;
+        let behind = queue.parked || queue.held > 0 || queue.pressed;
+        if behind && queue.appending.is_none() && !queue.waiting.is_empty() {
+            let items: Vec<(u64, T)> = std::mem::take(&mut queue.waiting).into_iter().collect();
+            queue.appending = items.last().map(|(sequence, _)| *sequence);
+            return Some(Action::Append { key: Arc::clone(key), items });
+        }
+        let from = match queue.phase {
+            Phase::Due => From::First,
+            Phase::Idle if queue.held > 0 => From::Next,
+            Phase::Idle if queue.appending.is_none() => match queue.waiting.first_key_value() {
+                Some((sequence, _)) => From::Hand(*sequence),
+                None => {
+                    self.queues.remove(key);
+                    return None;
+                }
+            },
+            Phase::Idle | Phase::Sending { .. } | Phase::Parked(_) => return None,
+        };
+        queue.phase = Phase::Sending { from, since: now };
+        self.busy += 1;
+        let key = Arc::clone(key);
+        Some(match from {
+            From::First => Action::Fetch { key, shelf: Shelf::First },
+            From::Next => Action::Fetch { key, shelf: Shelf::Next },
+            From::Hand(sequence) => {
+                let item = queue.waiting.remove(&sequence).expect("it was there a moment ago");
+                Action::Send { key, sequence, item }
+            }
+        })
+    }
+
+    /// The hand is full. Where one event has been under way for longer than `patience`, those that wait for it go behind it.
+    pub fn press(&mut self, now: Timestamp, patience: Duration) {
+        for (key, queue) in &mut self.queues {
+            if let Phase::Sending { since, .. } = queue.phase
+                && queue.waiting.len() > MOST_WAITING
+                && Duration::try_from(now.duration_since(since)).is_ok_and(|lasts| lasts >= patience)
+            {
+                queue.pressed = true;
+                self.ready.push_back(Arc::clone(key));
+            }
+        }
+    }
+
+    /// The event under way was delivered, or became a dead letter, or was kept back: the next may go.
+    pub fn finished(&mut self, key: &Key) {
+        self.end(key, |queue, from| match from {
+            From::Hand(sequence) => queue.safe = queue.safe.max(sequence),
+            From::First => queue.parked = false,
+            From::Next => queue.held = queue.held.saturating_sub(1),
+        });
+    }
+
+    /// The event under way, with this sequence, failed and is parked until `due`.
+    pub fn parked(&mut self, key: &Key, sequence: u64, due: Timestamp) {
+        self.end(key, |queue, from| {
+            if from == From::Next {
+                queue.held = queue.held.saturating_sub(1);
+            }
+            queue.parked = true;
+            queue.safe = queue.safe.max(sequence);
+            queue.phase = Phase::Parked(due);
+        });
+        self.due.insert((due, Arc::clone(key)));
+    }
+
+    /// The event under way could not be tried. It goes first again; one in hand comes with it.
+    pub fn returned(&mut self, key: &Key, item: Option<T>) {
+        self.end(key, |queue, from| match (from, item) {
+            (From::Hand(sequence), Some(item)) => {
+                queue.waiting.insert(sequence, item);
+            }
+            (From::First, _) => queue.phase = Phase::Due,
+            (From::Hand(_) | From::Next, _) => {}
+        });
+    }
+
+    /// The event under way is not due before.
+    pub fn not_due(&mut self, key: &Key, due: Timestamp) {
+        self.end(key, |queue, _| queue.phase = Phase::Parked(due));
+        self.due.insert((due, Arc::clone(key)));
+    }
+
+    /// The retries stream has no such event: someone took it away.
+    pub fn missing(&mut self, key: &Key) {
+        self.end(key, |queue, from| match from {
+            From::First => queue.parked = false,
+            From::Next => queue.held = 0,
+            From::Hand(_) => {}
+        });
+    }
+
+    /// So many events, up to this sequence, were put behind what is there, and are safe.
+    pub fn appended(&mut self, key: &Key, count: u64, last: u64) {
+        if let Some(queue) = self.queues.get_mut(key) {
+            queue.held += count;
+            queue.safe = queue.safe.max(last);
+            (queue.appending, queue.pressed) = (None, false);
+            self.ready.push_back(Arc::clone(key));
+        }
+    }
+
+    fn end(&mut self, key: &Key, change: impl FnOnce(&mut Queue<T>, From)) {
+        let Some(queue) = self.queues.get_mut(key) else { return };
+        let Phase::Sending { from, .. } = queue.phase else { return };
+        self.busy -= 1;
+        queue.phase = Phase::Idle;
+        change(queue, from);
+        if queue.is_done() {
+            self.queues.remove(key);
+        } else {
+            self.ready.push_back(Arc::clone(key));
+        }
+    }
+
+    /// Every event that waits in hand, in no order across keys.
+    pub fn into_waiting(self) -> impl Iterator<Item = T> {
+        self.queues.into_values().flat_map(|queue| queue.waiting.into_values())
+    }
+}
+
+#[cfg(test)]
+mod tests;
