@@ -175,7 +175,8 @@ impl<T> Order<T> {
         if sequence <= queue.safe {
             return Arrived::Repeat(item);
         }
-        let sending = matches!(queue.phase, Phase::Sending { from: From::Hand(under_way), .. } if under_way == sequence);
+        let sending =
+            matches!(queue.phase, Phase::Sending { from: From::Hand(under_way), .. } if under_way == sequence);
         if sending || queue.appending.is_some_and(|last| sequence <= last) || queue.waiting.contains_key(&sequence) {
             return Arrived::Known(item);
         }

@@ -28,7 +28,11 @@ const LEAST_IN_HAND: usize = 256;
 
 impl Lane {
     /// As [`Lane::run`], for a lane that keeps order.
-    pub(super) async fn run_ordered(self: Arc<Self>, mut state: watch::Receiver<Option<State>>, stop: CancellationToken) {
+    pub(super) async fn run_ordered(
+        self: Arc<Self>,
+        mut state: watch::Receiver<Option<State>>,
+        stop: CancellationToken,
+    ) {
         while !stop.is_cancelled() {
             let wished = *state.borrow_and_update();
             // Nothing is in hand here.

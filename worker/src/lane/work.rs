@@ -230,7 +230,12 @@ impl Lane {
     }
 
     /// The settlement, unless it is a dead letter too many: then the event goes back and the lane is held.
-    pub(super) async fn guarded(&self, settlement: Settlement, trial: Trial, now: Timestamp) -> (Settlement, Option<DeadLetter>) {
+    pub(super) async fn guarded(
+        &self,
+        settlement: Settlement,
+        trial: Trial,
+        now: Timestamp,
+    ) -> (Settlement, Option<DeadLetter>) {
         let Settlement::DeadLetter(letter) = settlement else {
             if matches!(settlement, Settlement::Done(_)) {
                 self.guard().note(None, &self.hold_policy, now);

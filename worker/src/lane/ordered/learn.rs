@@ -139,7 +139,8 @@ impl Session<'_> {
 
     /// One event that is ready to be sent.
     pub(super) fn take_one(&mut self) -> Option<Item> {
-        let ready: VecDeque<Item> = std::mem::take(&mut self.full).into_iter().chain([self.batcher.flush()]).flatten().collect();
+        let ready: VecDeque<Item> =
+            std::mem::take(&mut self.full).into_iter().chain([self.batcher.flush()]).flatten().collect();
         let mut ready = ready;
         let one = ready.pop_front();
         self.full.extend(ready.into_iter().map(|item| vec![item]));

@@ -195,7 +195,11 @@ impl Lane {
                 if self.conclude(task, &settlement, now).await { End::Parked(due) } else { End::Trouble }
             }
             Settlement::Done(_) | Settlement::DeadLetter(_) => {
-                if self.conclude(task, &settlement, now).await { End::Finished } else { End::Trouble }
+                if self.conclude(task, &settlement, now).await {
+                    End::Finished
+                } else {
+                    End::Trouble
+                }
             }
         };
         (rank, end, refused)

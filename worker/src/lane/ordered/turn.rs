@@ -111,7 +111,9 @@ impl Lane {
                         return Some(turn);
                     }
                 }
-                Err(error) => tracing::warn!(lane = %self.id, %error, cause = %error.source, "whose turn it is can't be read"),
+                Err(error) => {
+                    tracing::warn!(lane = %self.id, %error, cause = %error.source, "whose turn it is can't be read")
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return None,
@@ -163,7 +165,9 @@ impl Turn {
             Ok(Some(revision)) => self.revision = revision,
             Ok(None) => return false,
             // A write whose answer was lost may have taken effect; then the next one finds another revision and ends this.
-            Err(error) => tracing::warn!(%error, cause = %error.source, "a turn could not be renewed; it is tried again"),
+            Err(error) => {
+                tracing::warn!(%error, cause = %error.source, "a turn could not be renewed; it is tried again")
+            }
         }
         true
     }
