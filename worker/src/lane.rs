@@ -169,6 +169,9 @@ impl Lane {
             Ok(streams) => {
                 self.tally.bound();
                 self.tally.take_effect(wished);
+                if !self.free_leftovers(state, stop).await {
+                    return Duration::ZERO;
+                }
                 self.flow(streams, capacity, state, stop).await;
                 Duration::ZERO
             }

@@ -13,13 +13,17 @@
 //!    └────────────────────▶    parked until due
 //! ```
 
+mod queue;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use jiff::Timestamp;
+
+use self::queue::{From, Phase, Queue};
 
 /// What stands for the key of an event.
 pub type Key = Arc<str>;
@@ -34,41 +38,6 @@ pub struct Order<T> {
     ready: VecDeque<Key>,
     due: BTreeSet<(Timestamp, Key)>,
     busy: usize,
-}
-
-/// What is known of one key.
-#[derive(Debug)]
-struct Queue<T> {
-    phase: Phase,
-    /// In hand, by sequence.
-    waiting: BTreeMap<u64, T>,
-    /// Whether an event of it is parked.
-    parked: bool,
-    /// How many are held behind it.
-    held: u64,
-    /// Everything up to this sequence is parked, held, or behind us.
-    safe: u64,
-    /// The last sequence of those that are being put behind it, while they are.
-    appending: Option<u64>,
-    /// Whether those in hand go behind the one under way although it has not failed.
-    pressed: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Idle,
-    Sending { from: From, since: Timestamp },
-    Parked(Timestamp),
-    Due,
-}
-
-/// Where the event under way came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum From {
-    /// It is the one in hand with this sequence.
-    Hand(u64),
-    First,
-    Next,
 }
 
 /// Where the retries stream keeps an event of a key.
@@ -135,24 +104,6 @@ pub enum Arrived<T> {
 impl<T> Default for Order<T> {
     fn default() -> Self {
         Self { queues: HashMap::new(), ready: VecDeque::new(), due: BTreeSet::new(), busy: 0 }
-    }
-}
-
-impl<T> Queue<T> {
-    fn new() -> Self {
-        Self {
-            phase: Phase::Idle,
-            waiting: BTreeMap::new(),
-            parked: false,
-            held: 0,
-            safe: 0,
-            appending: None,
-            pressed: false,
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.phase == Phase::Idle && self.waiting.is_empty() && self.held == 0 && self.appending.is_none()
     }
 }
 

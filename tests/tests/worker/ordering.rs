@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ropeway_tests::{
@@ -112,12 +112,15 @@ fn answers(id: &str, times: usize) -> u16 {
     }
 }
 
-fn answer_with(scene: &Scene, answers: impl Fn(&str, usize) -> u16 + Send + Sync + 'static) {
+fn answer_with(scene: &Scene, delay: Duration, answers: impl Fn(&str, usize) -> u16 + Send + Sync + 'static) {
     scene.receiver.reply(move |asked| {
         let status = answers(&asked.ids[0], asked.times);
-        Reply { status, delay: Duration::from_millis(3), ..Reply::default() }
+        Reply { status, delay, ..Reply::default() }
     });
 }
+
+/// How long the receiver takes as a rule.
+const SOON: Duration = Duration::from_millis(3);
 
 async fn start(scene: &Scene, name: &str, crash: Option<&str>, urls: &Urls) -> Worker {
     let worker = scene.start_worker(name, crash).await.expect("a worker starts");
@@ -133,7 +136,7 @@ async fn stop(worker: &mut Worker, urls: &Urls) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scaling_from_one_to_four_and_back_keeps_order_and_repeats_nothing() {
     let scene = Scene::new(ordered(&["a", "b"])).await.expect("a scene");
-    answer_with(&scene, answers);
+    answer_with(&scene, SOON, answers);
     let urls = Urls::default();
     let mut workers = vec![start(&scene, "w0", None, &urls).await];
     let sender = tokio::spawn(send_keys(Arc::clone(&urls), 20, 50, Duration::from_millis(250)));
@@ -163,7 +166,7 @@ async fn scaling_from_one_to_four_and_back_keeps_order_and_repeats_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_at_named_steps_keep_order_and_lose_nothing() {
     let scene = Scene::new(ordered(&["a"])).await.expect("a scene");
-    answer_with(&scene, answers);
+    answer_with(&scene, SOON, answers);
     let urls = Urls::default();
     let sender = tokio::spawn(send_keys(Arc::clone(&urls), 20, 50, Duration::from_millis(1_500)));
     let steps = [
@@ -195,7 +198,7 @@ async fn kills_at_named_steps_keep_order_and_lose_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_always_fails_holds_back_no_other_and_moves_on_when_its_budget_is_spent() {
     let scene = Scene::new(ordered(&["a"])).await.expect("a scene");
-    answer_with(&scene, |id, _| if id == "k0-0" { 503 } else { 200 });
+    answer_with(&scene, SOON, |id, _| if id == "k0-0" { 503 } else { 200 });
     let urls = Urls::default();
     let _worker = start(&scene, "w", None, &urls).await;
     let sent = send_keys(Arc::clone(&urls), 10, 60, Duration::ZERO).await;
@@ -221,24 +224,68 @@ async fn judge_and_dead(scene: &Scene, sent: &BTreeSet<String>) -> BTreeSet<Stri
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_sleeps_through_the_end_of_its_turn_sends_nothing_out_of_order() {
     let scene = Scene::new(ordered(&["a"])).await.expect("a scene");
-    answer_with(&scene, answers);
+    // So slow that whoever falls asleep has requests under way and events of every key behind them.
+    answer_with(&scene, Duration::from_millis(150), answers);
     let urls = Urls::default();
     let sleeper = start(&scene, "sleeper", None, &urls).await;
     let awake = start(&scene, "awake", None, &urls).await;
     urls.lock().unwrap().retain(|url| *url == awake.url);
-    let sender = tokio::spawn(send_keys(Arc::clone(&urls), 20, 50, Duration::from_millis(900)));
+    let sender = tokio::spawn(send_keys(Arc::clone(&urls), 20, 60, Duration::from_millis(100)));
     let arrived = || scene.receiver.ids("a").len();
     until("events flow", PATIENCE, async || if arrived() > 100 { Ok(()) } else { Err(String::new()) })
         .await
         .expect("a flow");
     sleeper.process.freeze().await;
-    let (frozen, before) = (Instant::now(), arrived());
+    let before = arrived();
     until("the other goes on", PATIENCE, async || if arrived() > before + 100 { Ok(()) } else { Err(String::new()) })
         .await
         .expect("the other worker goes on");
-    println!("the other worker went on after {:?}", frozen.elapsed());
+    let pause = scene.receiver.arrivals().windows(2).map(|two| two[1].time - two[0].time).max().unwrap_or_default();
+    println!("the other worker went on after {pause:?}");
+    assert!(pause > Duration::from_secs(5), "it was not the working one that slept");
     sleeper.process.thaw();
     let sent = sender.await.expect("the sender ends");
     let repeats = judge(&scene, &sent, "a").await;
     assert!(repeats <= 20, "{repeats} repeats: more than one of each key");
+}
+
+/// A scene in which the first key fails and is held: fifty events of it and of another, at `a`.
+async fn with_a_held_key(destinations: &[&str]) -> (Scene, BTreeSet<String>) {
+    let mut scene = Scene::new(ordered(destinations)).await.expect("a scene");
+    // It stays parked for as long as a test wants.
+    scene.account["delivery"] = json!({ "retry": { "backoffDelay": "30s", "backoffMax": "30s", "jitterPercent": 0 } });
+    scene.apply().await.expect("another backoff");
+    answer_with(&scene, SOON, |id, times| if id == "k0-0" && times == 1 { 503 } else { 200 });
+    let urls = Urls::default();
+    let mut worker = start(&scene, "keeps-order", None, &urls).await;
+    let sent = send_keys(Arc::clone(&urls), 2, 50, Duration::ZERO).await;
+    until("the other key has arrived", PATIENCE, async || {
+        let arrived = scene.receiver.ids("a").len();
+        if arrived == 50 { Ok(()) } else { Err(format!("{arrived}")) }
+    })
+    .await
+    .expect("the other key flows");
+    stop(&mut worker, &urls).await;
+    assert_eq!(scene.observe().await.expect("figures").figures.pending["a"], 50, "what is held is pending");
+    (scene, sent)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_goes_on_when_order_is_no_longer_asked_for() {
+    let (mut scene, sent) = with_a_held_key(&["a"]).await;
+    scene.spec.as_object_mut().expect("an object").remove("ordering");
+    scene.apply().await.expect("a spec without order");
+    let _worker = start(&scene, "keeps-none", None, &Urls::default()).await;
+    scene.drained().await.expect("everything is settled");
+    assert_eq!(scene.receiver.accepted("a"), sent.into_iter().map(|id| (id, 1)).collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_becomes_dead_letters_when_its_destination_is_removed() {
+    let (mut scene, sent) = with_a_held_key(&["a", "b"]).await;
+    scene.spec["destinations"].as_array_mut().expect("a list").remove(0);
+    scene.apply().await.expect("a spec without the destination");
+    scene.retire_removed_lanes().await.expect("the lane is empty and gone");
+    let dead = scene.dead_letters("a").await.expect("the dead letters can be read");
+    assert_eq!(dead, sent.into_iter().filter(|id| split(id).0 == "k0").collect());
 }

@@ -3,17 +3,23 @@
 
 use std::collections::HashSet;
 
-use async_nats::jetstream::{
-    self,
-    message::StreamMessage,
-    stream::{LastRawMessageErrorKind, RawMessageErrorKind},
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        self,
+        message::StreamMessage,
+        stream::{LastRawMessageErrorKind, RawMessageErrorKind},
+    },
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use ropeway_crds::{headers as h, names::LaneId};
 
-use super::jetstream::{Broker, BrokerError, failed};
+use super::{
+    jetstream::{Broker, BrokerError, failed},
+    publish::steers,
+};
 use crate::{
     message::{Message, Position},
     order::{Kept, Key, Shelf},
@@ -157,6 +163,34 @@ impl Broker {
         let purge = retries.purge().filter(subject).sequence(sequence + 1);
         purge.await.map_err(failed(format!("remove message {sequence} of {subject}")))?;
         Ok(())
+    }
+
+    /// Whether anything is held of a lane.
+    ///
+    /// # Errors
+    /// If NATS can't be asked.
+    pub async fn holds_any(&self, lane: &LaneId) -> Result<bool, BrokerError> {
+        Ok(self.oldest(&self.names.held_of(lane)).await?.is_some())
+    }
+
+    /// Moves everything that is held of a lane to where its retries arrive. Answers how much that was.
+    ///
+    /// # Errors
+    /// If the server does not confirm; what was moved stays moved.
+    pub async fn free_held(&self, lane: &LaneId) -> Result<usize, BrokerError> {
+        let mut count = 0;
+        while let Some(found) = self.oldest(&self.names.held_of(lane)).await? {
+            let mut headers = HeaderMap::new();
+            for (name, values) in found.headers.iter().filter(|(name, _)| !steers(name)) {
+                values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+            }
+            headers.insert(h::MESSAGE_ID, format!("{lane}:freed:{}", found.sequence));
+            let publish = self.context.publish_with_headers(self.names.again(lane), headers, found.payload).await;
+            publish.map_err(failed("let an event go"))?.await.map_err(failed("let an event go"))?;
+            self.remove_held(&found.subject, found.sequence).await?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     async fn retries(&self) -> Result<jetstream::stream::Stream<()>, BrokerError> {

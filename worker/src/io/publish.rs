@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, jetstream::context::PublishErrorKind};
+use async_nats::{HeaderMap, HeaderName, jetstream::context::PublishErrorKind};
 use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::{
@@ -62,6 +62,8 @@ pub struct Rank {
     pub key: Key,
     /// The event's sequence in the stream that it came from.
     pub sequence: u64,
+    /// Where the retries stream keeps it as the parked one of its key; 0 where it was not parked yet.
+    pub parked_at: u64,
 }
 
 /// What a claim on a de-duplication key found.
@@ -100,9 +102,11 @@ impl Broker {
                 self.names.later(owner.lane, &park.history.delivery)
             }
             // Its worker wakes it: nothing may overtake it.
-            Some(Rank { key, sequence }) => {
+            Some(Rank { key, sequence, parked_at }) => {
                 headers.insert(h::ORDER, sequence.to_string());
                 headers.insert(h::DUE, park.due.to_string());
+                // It takes its own place and no other's, whatever somebody wrote who was asleep.
+                headers.insert(h::EXPECTED_LAST_SUBJECT_SEQUENCE, parked_at.to_string());
                 self.names.held_first(owner.lane, key)
             }
         };
@@ -122,7 +126,7 @@ impl Broker {
         let mut headers = waiting(headers, owner, &history);
         let subject = match rank {
             None => self.names.again(owner.lane),
-            Some(Rank { key, sequence }) => {
+            Some(Rank { key, sequence, parked_at: _ }) => {
                 headers.insert(h::ORDER, sequence.to_string());
                 self.names.held_next(owner.lane, key)
             }
@@ -245,9 +249,7 @@ fn waiting(original: &HeaderMap, owner: Owner<'_>, history: &History) -> HeaderM
 fn carried(original: &HeaderMap, owner: Owner<'_>, history: &History) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, values) in original.iter() {
-        let text: &str = name.as_ref();
-        let steers = text.to_ascii_lowercase().starts_with("nats-") || [h::ORDER, h::DUE].contains(&text);
-        if !steers {
+        if !steers(name) {
             for value in values {
                 headers.append(name.clone(), value.clone());
             }
@@ -258,4 +260,10 @@ fn carried(original: &HeaderMap, owner: Owner<'_>, history: &History) -> HeaderM
     headers.insert(h::INTEGRATION, owner.integration);
     headers.insert(h::DESTINATION, owner.destination);
     headers
+}
+
+/// Whether a header says what a stream, or an ordered lane, is to do with a message, and nothing about the event.
+pub(super) fn steers(name: &HeaderName) -> bool {
+    let name: &str = name.as_ref();
+    name.to_ascii_lowercase().starts_with("nats-") || [h::ORDER, h::DUE].contains(&name)
 }

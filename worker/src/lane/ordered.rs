@@ -9,7 +9,9 @@
 //! handed out and not seen settled, and it counts the consumer's handings-out: one that went elsewhere makes it catch up
 //! again. Trouble of any kind ends the session: what was not sent goes back, and the next session begins by catching up.
 
+mod catch_up;
 mod learn;
+mod leftover;
 mod session;
 mod task;
 mod trial;

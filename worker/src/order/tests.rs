@@ -100,9 +100,13 @@ struct World {
     unsettled: BTreeSet<Event>,
     /// Handed out to a worker that lives.
     out: BTreeSet<Event>,
+    /// How often anything was handed out.
+    handed_out: u64,
     first: HashMap<Key, Vec<(Event, Timestamp, u32)>>,
     behind: HashMap<Key, VecDeque<Event>>,
     dead: HashSet<Event>,
+    /// Delivered or given up, and everything of it removed.
+    settled: HashSet<Event>,
     /// What the destination took, by key.
     taken: HashMap<Key, Vec<Event>>,
     now: i64,
@@ -126,7 +130,8 @@ enum Step {
 /// A worker.
 struct Session {
     order: Order<Event>,
-    caught_up: bool,
+    /// The last handing out, once all before it are in hand or settled.
+    caught_up: Option<u64>,
     hand: BTreeSet<Event>,
     under_way: Vec<Step>,
 }
@@ -149,7 +154,8 @@ impl World {
                 order.learn(Kept { key, due, held, last });
             }
         }
-        Session { order, caught_up: false, hand: BTreeSet::new(), under_way: Vec::new() }
+        self.behind.retain(|_, behind| !behind.is_empty());
+        Session { order, caught_up: None, hand: BTreeSet::new(), under_way: Vec::new() }
     }
 
     fn remove(&mut self, key: &Key, shelf: Shelf) {
@@ -162,8 +168,11 @@ impl World {
         }
     }
 
-    /// The destination gets an event. Nothing earlier of its key may be missing.
+    /// The destination gets an event. It was not settled before, and nothing earlier of its key may be missing.
     fn deliver(&mut self, key: &Key, event: Event) {
+        if self.settled.contains(&event) {
+            self.faults.push(format!("{event} of {key} came again although it was settled"));
+        }
         let taken = self.taken.entry(Arc::clone(key)).or_default();
         if let Some(later) = taken.iter().find(|taken| **taken > event) {
             self.faults.push(format!("{event} of {key} came after {later}"));
@@ -184,13 +193,14 @@ impl Session {
         match dice % 8 {
             0 | 1 => self.take(world, dice / 8),
             2 => {
-                if !self.caught_up && self.under_way.is_empty() && world.unsettled.len() == self.hand.len() {
-                    self.caught_up = true;
+                let complete = self.under_way.is_empty() && world.unsettled.len() == self.hand.len();
+                if self.caught_up.is_none() && complete {
+                    self.caught_up = Some(world.handed_out);
                 }
             }
             3 => world.now += 1,
             _ => {
-                if self.caught_up {
+                if self.caught_up.is_some() {
                     self.order.wake(at(world.now));
                     while self.under_way.len() < 6
                         && let Some(action) = self.order.next(at(world.now))
@@ -214,7 +224,7 @@ impl Session {
     fn take(&mut self, world: &mut World, dice: u64) {
         let again: Vec<Event> = world.unsettled.difference(&world.out).copied().collect();
         let event = match again.len() as u64 {
-            0 if world.next <= world.last && (self.hand.len() < 12 || !self.caught_up) => {
+            0 if world.next <= world.last && (self.hand.len() < 12 || self.caught_up.is_none()) => {
                 world.next += 1;
                 world.next - 1
             }
@@ -223,11 +233,31 @@ impl Session {
             count => again[(dice % count) as usize],
         };
         world.unsettled.insert(event);
+        world.handed_out += 1;
+        if dice.is_multiple_of(29) {
+            // It went to one that sleeps; it comes again when its acknowledgement is overdue.
+            return;
+        }
         world.out.insert(event);
         self.hand.insert(event);
+        match self.caught_up {
+            Some(last) if last + 1 == world.handed_out => self.caught_up = Some(last + 1),
+            Some(_) => self.fall_behind(),
+            None => {}
+        }
         self.file(world, event);
         if dice.is_multiple_of(13) && self.hand.contains(&event) {
             self.file(world, event);
+        }
+    }
+
+    fn fall_behind(&mut self) {
+        self.caught_up = None;
+        for step in std::mem::take(&mut self.under_way) {
+            match step {
+                Step::Send(key, event, _, shelf) => self.order.returned(&key, shelf.is_none().then_some(event)),
+                step => self.under_way.push(step),
+            }
         }
     }
 
@@ -283,6 +313,7 @@ impl Session {
             }),
             Step::Settle(key, event, shelf) => {
                 self.acknowledge(world, &key, event, shelf);
+                world.settled.insert(event);
                 self.order.finished(&key);
             }
             Step::Park(key, event, attempt, shelf) => {

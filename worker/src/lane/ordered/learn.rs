@@ -52,16 +52,12 @@ impl Session<'_> {
         }
     }
 
-    /// Something may be missing: nothing is sent before it is found, not even what was about to be.
-    fn fall_behind(&mut self) {
-        self.caught_up = None;
-        let portions = std::mem::take(&mut self.full).into_iter().chain([self.batcher.flush()]);
-        for item in portions.flatten() {
-            match item.task.rank.clone() {
-                Some(rank) => self.come_back(&rank, item.task),
-                None => self.full.push_back(vec![item]),
-            }
-        }
+    /// An event has come that was sent again out of the dead letters. It stands in no order.
+    pub(super) fn arrive_again(&mut self, message: async_nats::jetstream::Message) {
+        let Some(message) = Message::take(message, Origin::Retries) else { return };
+        let (lane, created) = (self.lane, self.created);
+        let place = self.resent.take(message.reply(), Instant::now());
+        self.work(async move { Happened::Prepared(None, lane.prepare(message, place, created).await) });
     }
 
     /// Something that was under way has come to its end.
@@ -128,7 +124,7 @@ impl Session<'_> {
     }
 
     /// An event that could not be tried goes first again.
-    fn come_back(&mut self, rank: &Rank, task: Task) {
+    pub(super) fn come_back(&mut self, rank: &Rank, task: Task) {
         let Task { message, place, .. } = task;
         let slot = (message.origin == Origin::Events).then(|| {
             let (_, fault) = self.lane.key_of(&message, self.created);

@@ -29,19 +29,15 @@ use crate::{
     account::Permit,
     batch::Batcher,
     hand::Hand,
-    io::jetstream::{BrokerError, LaneStreams},
-    message::{Message, Origin},
+    io::{
+        jetstream::{BrokerError, LaneStreams},
+        publish::Rank,
+    },
     order::{Action, Key, Order},
 };
 
 /// How often is looked after what nobody tells.
 const TICK: Duration = Duration::from_millis(250);
-
-/// How long one event may be under way while the hand is full, before those behind it go to the retries stream.
-const SLOW: Duration = Duration::from_secs(2);
-
-/// How long to wait for what was asked back, before it is asked back again.
-const RECALL: Duration = Duration::from_secs(3);
 
 /// What a session holds.
 pub(super) struct Session<'a> {
@@ -61,7 +57,7 @@ pub(super) struct Session<'a> {
     pub(super) caught_up: Option<u64>,
     /// What has come while the lane catches up.
     pub(super) come: HashSet<u64>,
-    next_recall: Instant,
+    pub(super) next_recall: Instant,
     /// Nothing new is begun.
     pub(super) over: bool,
     /// A trial is under way.
@@ -70,7 +66,7 @@ pub(super) struct Session<'a> {
     /// Keys whose held events were looked at since the turn was inherited.
     pub(super) looked_at: HashSet<Key>,
     renewing: Option<BoxFuture<'a, Result<Option<u64>, BrokerError>>>,
-    capacity: usize,
+    pub(super) capacity: usize,
 }
 
 impl Lane {
@@ -126,23 +122,6 @@ impl Lane {
         } else {
             // What is in hand is not ours any more: it comes to the next one when its acknowledgement is overdue.
             tracing::warn!(lane = %self.id, "the turn has ended; another worker goes on");
-        }
-    }
-
-    /// Does something that may take longer than a turn. `None` where the turn was lost.
-    async fn keeping<T>(&self, turn: &mut Turn, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = std::pin::pin!(work);
-        let mut renew = interval(RENEW);
-        loop {
-            tokio::select! {
-                done = &mut work => return turn.term.holds().then_some(done),
-                _ = renew.tick() => {
-                    let answer = self.renew_turn(turn).await;
-                    if !turn.renewed(answer) {
-                        return None;
-                    }
-                }
-            }
         }
     }
 }
@@ -257,7 +236,7 @@ impl<'a> Session<'a> {
         let (lane, created) = (self.lane, self.created);
         match action {
             Action::Send { key, sequence, item } => {
-                self.work(lane.prepare_slot(item, crate::io::publish::Rank { key, sequence }, created));
+                self.work(lane.prepare_slot(item, Rank { key, sequence, parked_at: 0 }, created));
             }
             Action::Fetch { key, shelf } => {
                 let suspicious = self.turn.inherited && self.looked_at.insert(Arc::clone(&key));
@@ -277,37 +256,6 @@ impl<'a> Session<'a> {
         self.batcher.bound(self.lane.bound.load(Ordering::Acquire));
     }
 
-    /// The server hears of what is still in hand; a full hand is relieved of what waits for a slow event; and while the
-    /// lane catches up, it asks whether it has everything.
-    async fn look_after(&mut self) {
-        let broker = &self.lane.broker;
-        for hand in [&self.hand, &self.resent] {
-            broker.still_working(hand.overdue(Instant::now())).await;
-        }
-        if self.hand.len() >= self.capacity {
-            self.order.press(Timestamp::now(), SLOW);
-        }
-        if self.over || self.caught_up.is_some() || !self.working.is_empty() {
-            return;
-        }
-        // Nothing is taken while the server answers. What is in hand is unsettled; so equal numbers are equal sets.
-        match broker.standing(&self.lane.events_stream, &self.lane.id).await {
-            Ok(standing) if standing.unsettled == self.hand.len() => {
-                self.caught_up = Some(standing.handed_out);
-                self.come.clear();
-            }
-            // The turn is ours, so whoever has the rest does nothing more with it.
-            Ok(standing) if self.next_recall <= Instant::now() => {
-                self.next_recall = Instant::now() + RECALL;
-                broker.recall(&self.lane.events_stream, &self.lane.id, standing, &self.come).await;
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(lane = %self.lane.id, %error, cause = %error.source, "the lane can't catch up; it is tried again");
-            }
-        }
-    }
-
     /// Hands back what was not sent, and then the turn.
     async fn give_back(mut self, streams: &mut LaneStreams) {
         self.gate = None;
@@ -319,12 +267,5 @@ impl<'a> Session<'a> {
         }
         give_back_buffered(streams).await;
         self.lane.give_turn_back(self.turn).await;
-    }
-
-    fn arrive_again(&mut self, message: async_nats::jetstream::Message) {
-        let Some(message) = Message::take(message, Origin::Retries) else { return };
-        let (lane, created) = (self.lane, self.created);
-        let place = self.resent.take(message.reply(), Instant::now());
-        self.work(async move { Happened::Prepared(None, lane.prepare(message, place, created).await) });
     }
 }

@@ -108,7 +108,8 @@ impl Lane {
         {
             return Happened::NotDue(key, due);
         }
-        let (mut message, rank) = (fetched.message, Rank { key, sequence: fetched.sequence });
+        let parked_at = if shelf == Shelf::First { fetched.message.position.sequence } else { 0 };
+        let (mut message, rank) = (fetched.message, Rank { key, sequence: fetched.sequence, parked_at });
         if suspicious {
             message.position.deliveries = SUSPICIOUS;
         }
@@ -123,7 +124,8 @@ impl Lane {
         for (sequence, slot) in items {
             let Slot { message, place: _place, fault: _ } = slot;
             let history = decode::history(message.headers(), &message.position, created);
-            let (headers, rank) = (work::headers(&message, None), Rank { key: Arc::clone(&key), sequence });
+            let (headers, rank) =
+                (work::headers(&message, None), Rank { key: Arc::clone(&key), sequence, parked_at: 0 });
             let (owner, body) = (self.owner(), message.body());
             let envelope = Envelope { owner, headers: &headers, body, history: &history, rank: Some(&rank) };
             if let Err(error) = self.broker.set_aside(envelope).await {

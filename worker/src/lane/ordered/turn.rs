@@ -12,7 +12,10 @@ use std::{
 
 use futures::future::BoxFuture;
 use ropeway_crds::{account::TurnRecord, names::turn_key};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{interval, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -154,6 +157,23 @@ impl Lane {
         let record = TurnRecord { holder: None, ..turn.record };
         if let Err(error) = self.broker.share(&turn_key(&self.id), &record, turn.revision).await {
             tracing::warn!(lane = %self.id, %error, cause = %error.source, "the turn could not be given back; it ends by itself");
+        }
+    }
+
+    /// Does something that may take longer than a turn. `None` where the turn was lost.
+    pub(super) async fn keeping<T>(&self, turn: &mut Turn, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        let mut renew = interval(RENEW);
+        loop {
+            tokio::select! {
+                done = &mut work => return turn.term.holds().then_some(done),
+                _ = renew.tick() => {
+                    let answer = self.renew_turn(turn).await;
+                    if !turn.renewed(answer) {
+                        return None;
+                    }
+                }
+            }
         }
     }
 }
