@@ -4,11 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use ropeway_crds::integration::State;
 use ropeway_tests::{
     receiver::{Receiver, Reply},
     scene::{PATIENCE, Scene, Worker, http_client, post, webhook_to},
@@ -288,4 +289,77 @@ async fn what_is_held_becomes_dead_letters_when_its_destination_is_removed() {
     scene.retire_removed_lanes().await.expect("the lane is empty and gone");
     let dead = scene.dead_letters("a").await.expect("the dead letters can be read");
     assert_eq!(dead, sent.into_iter().filter(|id| split(id).0 == "k0").collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_and_a_pause_keep_order_spend_nothing_and_repeat_nothing_with_batches_and_without() {
+    for batches in [false, true] {
+        let mut scene = Scene::new(ordered(&["a"])).await.expect("a scene");
+        scene.account = json!({ "circuitBreaker": { "failureThreshold": 3, "openDuration": "500ms" } });
+        if batches {
+            scene.account["provider"] = json!({ "http": { "format": "JsonArray" } });
+            scene.account["batching"] = json!({ "maxItems": 5, "maxWait": "50ms" });
+        }
+        scene.apply().await.expect("a circuit that opens");
+        let down = Arc::new(AtomicBool::new(false));
+        let is_down = Arc::clone(&down);
+        answer_with(&scene, SOON, move |_, _| if is_down.load(Ordering::SeqCst) { 503 } else { 200 });
+        let urls = Urls::default();
+        let _workers = [start(&scene, "w0", None, &urls).await, start(&scene, "w1", None, &urls).await];
+        let sender = tokio::spawn(send_keys(Arc::clone(&urls), 10, 40, Duration::from_millis(200)));
+        let arrived = async |scene: &Scene, wanted: usize| {
+            until("events arrive", PATIENCE, async || {
+                let arrived = scene.receiver.ids("a").len();
+                if arrived >= wanted { Ok(()) } else { Err(format!("{arrived} of {wanted}")) }
+            })
+            .await
+            .expect("the flow goes on");
+        };
+        arrived(&scene, 60).await;
+        down.store(true, Ordering::SeqCst);
+        let before = scene.receiver.arrivals().len();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let asked = scene.receiver.arrivals().len() - before;
+        assert!(asked < 40, "{asked} requests although the circuit is open");
+        down.store(false, Ordering::SeqCst);
+        arrived(&scene, 200).await;
+        scene.wish(State::Paused).await.expect("a pause");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let before = scene.receiver.arrivals().len();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(scene.receiver.arrivals().len(), before, "something was sent during a pause");
+        scene.wish(State::Running).await.expect("the end of the pause");
+        let sent = sender.await.expect("the sender ends");
+        assert_eq!(judge(&scene, &sent, "a").await, 0, "batches: {batches}");
+        assert!(scene.dead_letters("a").await.expect("the dead letters can be read").is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_is_held_keeps_its_order_until_it_goes_on() {
+    let mut spec = ordered(&["a"]);
+    spec["deadLetter"] = json!({ "hold": { "failurePercent": 50, "minimum": 10 } });
+    let mut scene = Scene::new(spec).await.expect("a scene");
+    answer_with(&scene, SOON, |_, _| 422);
+    let urls = Urls::default();
+    let mut worker = start(&scene, "refused", None, &urls).await;
+    let sent = send_keys(Arc::clone(&urls), 5, 20, Duration::ZERO).await;
+    let mut before = usize::MAX;
+    until("the lane is held", PATIENCE, async || {
+        let now = scene.receiver.arrivals().len();
+        let still = now >= 10 && now == std::mem::replace(&mut before, now);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if still { Ok(()) } else { Err(format!("{now} requests")) }
+    })
+    .await
+    .expect("the lane is held");
+    let dead = scene.dead_letters("a").await.expect("the dead letters can be read").len();
+    assert!((5..60).contains(&dead), "{dead} dead letters");
+    answer_with(&scene, SOON, |_, _| 200);
+    stop(&mut worker, &urls).await;
+    // Another configuration is tried at once.
+    scene.spec["deadLetter"]["retention"] = json!("1h");
+    scene.apply().await.expect("another configuration");
+    let _worker = start(&scene, "accepted", None, &urls).await;
+    assert_eq!(judge(&scene, &sent, "a").await, 0);
 }
