@@ -58,8 +58,8 @@ pub struct Kept {
     pub due: Option<Timestamp>,
     /// How many are held.
     pub held: u64,
-    /// The highest sequence among all of them.
-    pub last: u64,
+    /// The lowest and the highest sequence among all of them.
+    pub range: (u64, u64),
 }
 
 /// What is to be done.
@@ -110,9 +110,9 @@ impl<T> Default for Order<T> {
 impl<T> Order<T> {
     /// Learns what the retries stream keeps of a key. Comes before everything else about the key.
     pub fn learn(&mut self, kept: Kept) {
-        let Kept { key, due, held, last } = kept;
+        let Kept { key, due, held, range } = kept;
         let queue = self.queues.entry(Arc::clone(&key)).or_insert_with(Queue::new);
-        (queue.held, queue.safe) = (held, last);
+        (queue.held, queue.kept) = (held, Some(range));
         if let Some(due) = due {
             (queue.parked, queue.phase) = (true, Phase::Parked(due));
             self.due.insert((due, Arc::clone(&key)));
@@ -123,12 +123,13 @@ impl<T> Order<T> {
     /// An event has come from the stream of events.
     pub fn arrived(&mut self, key: Key, sequence: u64, item: T) -> Arrived<T> {
         let queue = self.queues.entry(Arc::clone(&key)).or_insert_with(Queue::new);
-        if sequence <= queue.safe {
+        let within = |range: Option<(u64, u64)>| range.is_some_and(|(from, to)| (from..=to).contains(&sequence));
+        if within(queue.kept) {
             return Arrived::Repeat(item);
         }
         let sending =
             matches!(queue.phase, Phase::Sending { from: From::Hand(under_way), .. } if under_way == sequence);
-        if sending || queue.appending.is_some_and(|last| sequence <= last) || queue.waiting.contains_key(&sequence) {
+        if sending || within(queue.appending) || queue.waiting.contains_key(&sequence) {
             return Arrived::Known(item);
         }
         queue.waiting.insert(sequence, item);
@@ -175,22 +176,26 @@ impl<T> Order<T> {
     fn turn(&mut self, key: &Key, now: Timestamp) -> Option<Action<T>> {
         let queue = self.queues.get_mut(key)?;
         let behind = queue.parked || queue.held > 0 || queue.pressed;
-        if behind && queue.appending.is_none() && !queue.waiting.is_empty() {
-            let items: Vec<(u64, T)> = std::mem::take(&mut queue.waiting).into_iter().collect();
-            queue.appending = items.last().map(|(sequence, _)| *sequence);
-            return Some(Action::Append { key: Arc::clone(key), items });
+        if behind && queue.appending.is_none() {
+            let items = queue.take_behind();
+            if let (Some((from, _)), Some((to, _))) = (items.first_key_value(), items.last_key_value()) {
+                queue.appending = Some((*from, *to));
+                return Some(Action::Append { key: Arc::clone(key), items: items.into_iter().collect() });
+            }
         }
         let from = match queue.phase {
             Phase::Due => From::First,
-            Phase::Idle if queue.held > 0 => From::Next,
-            Phase::Idle if queue.appending.is_none() => match queue.waiting.first_key_value() {
-                Some((sequence, _)) => From::Hand(*sequence),
-                None => {
-                    self.queues.remove(key);
+            Phase::Idle => match queue.before() {
+                Some(sequence) if queue.appending.is_none_or(|(from, _)| sequence < from) => From::Hand(sequence),
+                _ if queue.held > 0 => From::Next,
+                _ => {
+                    if queue.is_done() {
+                        self.queues.remove(key);
+                    }
                     return None;
                 }
             },
-            Phase::Idle | Phase::Sending { .. } | Phase::Parked(_) => return None,
+            Phase::Sending { .. } | Phase::Parked(_) => return None,
         };
         queue.phase = Phase::Sending { from, since: now };
         self.busy += 1;
@@ -221,7 +226,7 @@ impl<T> Order<T> {
     /// The event under way was delivered, or became a dead letter, or was kept back: the next may go.
     pub fn finished(&mut self, key: &Key) {
         self.end(key, |queue, from| match from {
-            From::Hand(sequence) => queue.safe = queue.safe.max(sequence),
+            From::Hand(_) => {}
             From::First => queue.parked = false,
             From::Next => queue.held = queue.held.saturating_sub(1),
         });
@@ -234,7 +239,7 @@ impl<T> Order<T> {
                 queue.held = queue.held.saturating_sub(1);
             }
             queue.parked = true;
-            queue.safe = queue.safe.max(sequence);
+            queue.keep(sequence, sequence);
             queue.phase = Phase::Parked(due);
         });
         self.due.insert((due, Arc::clone(key)));
@@ -269,9 +274,10 @@ impl<T> Order<T> {
     /// So many events, up to this sequence, were put behind what is there, and are safe.
     pub fn appended(&mut self, key: &Key, count: u64, last: u64) {
         if let Some(queue) = self.queues.get_mut(key) {
+            let (from, _) = queue.appending.take().unwrap_or((last, last));
+            queue.keep(from, last);
             queue.held += count;
-            queue.safe = queue.safe.max(last);
-            (queue.appending, queue.pressed) = (None, false);
+            queue.pressed = false;
             self.ready.push_back(Arc::clone(key));
         }
     }

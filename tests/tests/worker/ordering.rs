@@ -363,3 +363,59 @@ async fn a_lane_that_is_held_keeps_its_order_until_it_goes_on() {
     let _worker = start(&scene, "accepted", None, &urls).await;
     assert_eq!(judge(&scene, &sent, "a").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_of_the_server_keep_order() {
+    let mut scene = Scene::new(ordered(&["a"])).await.expect("a scene");
+    answer_with(&scene, SOON, |id, times| if split(id).1 % 9 == 4 && times == 1 { 503 } else { 200 });
+    let urls = Urls::default();
+    let _workers = [start(&scene, "w0", None, &urls).await, start(&scene, "w1", None, &urls).await];
+    let sender = tokio::spawn(send_keys(Arc::clone(&urls), 20, 40, Duration::from_millis(150)));
+    for wanted in [150, 350, 550] {
+        until("events arrive", PATIENCE, async || {
+            let arrived = scene.receiver.ids("a").len();
+            if arrived >= wanted { Ok(()) } else { Err(format!("{arrived} of {wanted}")) }
+        })
+        .await
+        .expect("the flow goes on after a kill");
+        scene.nats.kill();
+        scene.nats.restart().await.expect("nats-server starts again");
+    }
+    let sent = sender.await.expect("the sender ends");
+    judge(&scene, &sent, "a").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_whose_events_fill_the_hand_behind_a_slow_one_lets_others_by() {
+    let mut spec = ordered(&["a"]);
+    spec["state"] = json!("Paused");
+    let mut scene = Scene::new(spec).await.expect("a scene");
+    scene.receiver.reply(|asked| Reply {
+        status: 200,
+        delay: if asked.ids[0] == "k0-0" { Duration::from_millis(4_500) } else { SOON },
+        ..Reply::default()
+    });
+    let urls = Urls::default();
+    let mut worker = start(&scene, "w", None, &urls).await;
+    // More of it than the hand takes, all before anything of another key.
+    let mut sent = send_keys(Arc::clone(&urls), 1, 600, Duration::ZERO).await;
+    let others: BTreeSet<String> =
+        (1..6).flat_map(|key| (0..5).map(move |number| format!("k{key}-{number}"))).collect();
+    let client = http_client();
+    for id in &others {
+        assert_eq!(post(&client, &worker.url, id).await, Some(200));
+    }
+    sent.extend(others.clone());
+    scene.wish(State::Running).await.expect("running");
+    until("others pass", PATIENCE, async || {
+        let ids = scene.receiver.ids("a");
+        if others.is_subset(&ids) { Ok(ids) } else { Err(format!("{} arrived", ids.len())) }
+    })
+    .await
+    .map(|ids| assert!(!ids.contains("k0-1"), "the others waited for the slow one"))
+    .expect("others pass");
+    // The slow one is under way, in nobody's hand but this worker's, and what follows it is held already.
+    worker.process.kill();
+    let _worker = start(&scene, "next", None, &urls).await;
+    assert!(judge(&scene, &sent, "a").await <= 1, "more than the slow one came again");
+}

@@ -103,22 +103,21 @@ impl Broker {
     async fn kept(&self, lane: &LaneId, key: Key) -> Result<Kept, BrokerError> {
         let (first, next) = (self.names.held_first(lane, &key), self.names.held_next(lane, &key));
         let parked = self.last(&first).await?;
-        let mut behind = self.last(&next).await?;
-        let parked_sequence = parked.as_ref().map_or(0, order_of);
+        let parked_sequence = parked.as_ref().map(order_of);
+        let mut oldest = self.oldest(&next).await?;
         // A crash after the first of them was parked leaves it here as well.
-        while behind.is_some()
-            && let Some(oldest) = self.oldest(&next).await?
-            && order_of(&oldest) <= parked_sequence
-        {
-            self.remove_held(&next, oldest.sequence).await?;
-            behind = self.last(&next).await?;
+        while let Some(found) = oldest.as_ref().filter(|found| Some(order_of(found)) <= parked_sequence) {
+            self.remove_held(&next, found.sequence).await?;
+            oldest = self.oldest(&next).await?;
         }
-        let held = match behind {
-            Some(_) => self.count(&next).await?,
-            None => 0,
+        let (held, newest) = match oldest {
+            Some(_) => (self.count(&next).await?, self.last(&next).await?),
+            None => (0, None),
         };
-        let last = behind.as_ref().map_or(0, order_of).max(parked_sequence);
-        Ok(Kept { key, due: parked.map(|parked| due_of(&parked).unwrap_or_default()), held, last })
+        let all =
+            || parked_sequence.into_iter().chain(oldest.as_ref().map(order_of)).chain(newest.as_ref().map(order_of));
+        let range = (all().min().unwrap_or(0), all().max().unwrap_or(0));
+        Ok(Kept { key, due: parked.map(|parked| due_of(&parked).unwrap_or_default()), held, range })
     }
 
     /// Takes the event that stands first on a shelf; it stays there until it is removed.

@@ -14,10 +14,11 @@ pub(super) struct Queue<T> {
     pub(super) parked: bool,
     /// How many are held behind it.
     pub(super) held: u64,
-    /// Everything up to this sequence is parked, held, or behind us.
-    pub(super) safe: u64,
-    /// The last sequence of those that are being put behind it, while they are.
-    pub(super) appending: Option<u64>,
+    /// The lowest and the highest sequence that were parked or held. What lies between is there, or behind us; what is lower
+    /// comes before all of it: it was under way, slow, when the others were put behind it.
+    pub(super) kept: Option<(u64, u64)>,
+    /// The lowest and the highest sequence of those that are being put behind it, while they are.
+    pub(super) appending: Option<(u64, u64)>,
     /// Whether those in hand go behind the one under way although it has not failed.
     pub(super) pressed: bool,
 }
@@ -46,9 +47,29 @@ impl<T> Queue<T> {
             waiting: BTreeMap::new(),
             parked: false,
             held: 0,
-            safe: 0,
+            kept: None,
             appending: None,
             pressed: false,
+        }
+    }
+
+    /// These are kept in the retries stream from now on.
+    pub(super) fn keep(&mut self, lowest: u64, highest: u64) {
+        let (from, to) = self.kept.unwrap_or((lowest, highest));
+        self.kept = Some((from.min(lowest), to.max(highest)));
+    }
+
+    /// The lowest sequence in hand that comes before everything that is kept.
+    pub(super) fn before(&self) -> Option<u64> {
+        let (sequence, _) = self.waiting.first_key_value()?;
+        self.kept.is_none_or(|(from, _)| *sequence < from).then_some(*sequence)
+    }
+
+    /// Takes those in hand that go behind what is kept, or behind the one under way.
+    pub(super) fn take_behind(&mut self) -> BTreeMap<u64, T> {
+        match self.kept {
+            Some((from, _)) => self.waiting.split_off(&from),
+            None => std::mem::take(&mut self.waiting),
         }
     }
 
