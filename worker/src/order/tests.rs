@@ -226,7 +226,12 @@ impl Session {
     fn take(&mut self, world: &mut World, dice: u64) {
         let again: Vec<Event> = world.unsettled.difference(&world.out).copied().collect();
         let event = match again.len() as u64 {
-            0 if world.next <= world.last && (self.hand.len() < 40 || self.caught_up.is_none()) => {
+            // What was handed out before comes again when its time is up, and until then new ones do.
+            waiting
+                if (waiting == 0 || (dice / 29).is_multiple_of(3))
+                    && world.next <= world.last
+                    && (self.hand.len() < 40 || self.caught_up.is_none()) =>
+            {
                 world.next += 1;
                 world.next - 1
             }
