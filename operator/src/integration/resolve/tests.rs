@@ -71,8 +71,10 @@ fn an_ordering_key_reaches_the_workers_and_its_absence_leaves_no_trace() {
     let mut observed = observed(integration());
     let without = serde_json::to_string(&resolved(&observed).unwrap().config).unwrap();
     assert!(!without.contains("ordering"), "{without}");
-    observed.integration.spec.ordering = ordering("string!(.account)");
-    assert_eq!(resolved(&observed).unwrap().config.ordering, ordering("string!(.account)"));
+    for key in ["string!(.account_id)", "to_string(.account_id) ?? \"none\""] {
+        observed.integration.spec.ordering = ordering(key);
+        assert_eq!(resolved(&observed).unwrap().config.ordering, ordering(key));
+    }
 }
 
 #[test]

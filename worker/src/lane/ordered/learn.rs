@@ -57,13 +57,13 @@ impl Session<'_> {
         let Some(message) = Message::take(message, Origin::Retries) else { return };
         let (lane, created) = (self.lane, self.created);
         let place = self.resent.take(message.reply(), Instant::now());
-        self.work(async move { Happened::Prepared(None, lane.prepare(message, place, created).await) });
+        self.work(async move { Happened::Prepared(None, Box::new(lane.prepare(message, place, created).await)) });
     }
 
     /// Something that was under way has come to its end.
     pub(super) fn learn(&mut self, happened: Happened) {
         match happened {
-            Happened::Prepared(rank, prepared) => self.prepared(rank, prepared),
+            Happened::Prepared(rank, prepared) => self.prepared(rank, *prepared),
             Happened::Ended(ended, trial) => {
                 if trial {
                     self.tried();
@@ -112,7 +112,7 @@ impl Session<'_> {
         match (rank, end) {
             (Some(rank), End::Finished) => self.order.finished(&rank.key),
             (Some(rank), End::Parked(due)) => self.order.parked(&rank.key, rank.sequence, due),
-            (Some(rank), End::Back(task)) => self.come_back(&rank, task),
+            (Some(rank), End::Back(task)) => self.come_back(&rank, *task),
             (Some(_), End::Trouble) => self.over = true,
             (None, End::Back(task)) => self.work(async move {
                 task.message.give_back().await;

@@ -36,7 +36,7 @@ pub(super) enum End {
     /// It is tried again at this time.
     Parked(Timestamp),
     /// It was not tried; here it is.
-    Back(Task),
+    Back(Box<Task>),
     /// Nobody knows.
     Trouble,
 }
@@ -45,7 +45,7 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) enum Happened {
     /// An event is ready, or over. None of a rank: it was sent again out of the dead letters.
-    Prepared(Option<Rank>, Prepared),
+    Prepared(Option<Rank>, Box<Prepared>),
     /// These have ended. Whether it was a trial.
     Ended(Vec<(Option<Rank>, End)>, bool),
     /// A trial was not made; here is its event.
@@ -88,7 +88,7 @@ impl Lane {
                 Prepared::Over(task, give_up(DeadLetterReason::MappingFailed, fault))
             }
         };
-        Happened::Prepared(Some(rank), prepared)
+        Happened::Prepared(Some(rank), Box::new(prepared))
     }
 
     /// Takes the first event of a key from the retries stream and prepares it. It is suspicious where the worker before may
@@ -190,7 +190,7 @@ impl Lane {
         let end = match &settlement {
             Settlement::Return(_) => {
                 self.tally.settled(&settlement, now);
-                End::Back(task)
+                End::Back(Box::new(task))
             }
             Settlement::Park(park) => {
                 let due = park.due;
