@@ -3,11 +3,15 @@
 //! Names carry the *short UID* of what they belong to, so that an object or a namespace that is deleted and made again
 //! never inherits old data. What users choose freely (a key, an event id) appears in subjects only as a hash.
 
+mod keys;
+
 use std::fmt;
 
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+pub use self::keys::*;
 
 /// The prefix of every subject of ours. A `stream` source may not name subjects below it.
 pub const SUBJECT_ROOT: &str = "ropeway";
@@ -236,58 +240,9 @@ pub fn delivery_in_stream(created: jiff::Timestamp, sequence: u64, stored: jiff:
     hash(format!("{created}/{sequence}/{stored}").as_bytes(), 26)
 }
 
-/// The KV key of what the operator wishes of an Integration's workers.
-pub fn wish_key(integration: &ShortUid) -> String {
-    format!("wish.{integration}")
-}
-
-/// The KV key of one worker's heartbeat. The worker's name is a pod's and may hold dots.
-pub fn heartbeat_key(integration: &ShortUid, worker: &str) -> String {
-    format!("worker.{integration}.{}", worker.replace('.', "_"))
-}
-
-/// All heartbeats of an Integration's workers.
-pub fn heartbeat_keys(integration: &ShortUid) -> String {
-    format!("worker.{integration}.*")
-}
-
-/// The KV key of a Destination's circuit.
-pub fn circuit_key(destination: &ShortUid) -> String {
-    format!("circuit.{destination}")
-}
-
-/// The KV key of a Destination's rate limit.
-pub fn limit_key(destination: &ShortUid) -> String {
-    format!("limit.{destination}")
-}
-
-/// The KV key that says that a lane is held.
-pub fn hold_key(lane: &LaneId) -> String {
-    format!("hold.{lane}")
-}
-
-/// The KV key that says which worker an ordered lane works in.
-pub fn turn_key(lane: &LaneId) -> String {
-    format!("order.{lane}")
-}
-
 /// What stands in subjects for a key that events are ordered by. The key itself is the user's.
 pub fn order_key(key: &str) -> String {
     hash(key.as_bytes(), 26)
-}
-
-/// The KV keys of all circuits.
-pub const ALL_CIRCUITS: &str = "circuit.*";
-
-/// The KV keys of all rate limits.
-pub const ALL_LIMITS: &str = "limit.*";
-
-/// The KV keys that say that a lane is held.
-pub const ALL_HOLDS: &str = "hold.*";
-
-/// The KV key of an Integration's trim record.
-pub fn trim_key(integration: &ShortUid) -> String {
-    format!("trim.{integration}")
 }
 
 /// The name of an Integration's Deployment and Service.

@@ -13,6 +13,7 @@
 //!    └────────────────────▶    parked until due
 //! ```
 
+mod action;
 mod queue;
 
 use std::{
@@ -23,6 +24,7 @@ use std::{
 
 use jiff::Timestamp;
 
+pub use self::action::{Action, Arrived};
 use self::queue::{From, Phase, Queue};
 
 /// What stands for the key of an event.
@@ -60,45 +62,6 @@ pub struct Kept {
     pub held: u64,
     /// The lowest and the highest sequence among all of them.
     pub range: (u64, u64),
-}
-
-/// What is to be done.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action<T> {
-    /// Send this event, and say how it ended.
-    Send {
-        /// Its key.
-        key: Key,
-        /// Its sequence.
-        sequence: u64,
-        /// The event.
-        item: T,
-    },
-    /// Take the first event of the key from the retries stream and send it, and say how it ended.
-    Fetch {
-        /// The key.
-        key: Key,
-        /// Where it is.
-        shelf: Shelf,
-    },
-    /// Put these behind what is there, in this order.
-    Append {
-        /// The key.
-        key: Key,
-        /// The events by their sequences.
-        items: Vec<(u64, T)>,
-    },
-}
-
-/// What an arrival is.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Arrived<T> {
-    /// It has its place now.
-    Filed,
-    /// It is safe in the retries stream, or settled: it only has to be acknowledged.
-    Repeat(T),
-    /// Another copy of it is in hand.
-    Known(T),
 }
 
 impl<T> Default for Order<T> {

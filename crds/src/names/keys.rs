@@ -1,0 +1,52 @@
+//! The keys of the KV bucket with wishes, heartbeats, and what workers share.
+
+use super::{LaneId, ShortUid};
+
+/// The KV key of what the operator wishes of an Integration's workers.
+pub fn wish_key(integration: &ShortUid) -> String {
+    format!("wish.{integration}")
+}
+
+/// The KV key of one worker's heartbeat. The worker's name is a pod's and may hold dots.
+pub fn heartbeat_key(integration: &ShortUid, worker: &str) -> String {
+    format!("worker.{integration}.{}", worker.replace('.', "_"))
+}
+
+/// All heartbeats of an Integration's workers.
+pub fn heartbeat_keys(integration: &ShortUid) -> String {
+    format!("worker.{integration}.*")
+}
+
+/// The KV key of a Destination's circuit.
+pub fn circuit_key(destination: &ShortUid) -> String {
+    format!("circuit.{destination}")
+}
+
+/// The KV key of a Destination's rate limit.
+pub fn limit_key(destination: &ShortUid) -> String {
+    format!("limit.{destination}")
+}
+
+/// The KV key that says that a lane is held.
+pub fn hold_key(lane: &LaneId) -> String {
+    format!("hold.{lane}")
+}
+
+/// The KV key that says which worker an ordered lane works in.
+pub fn turn_key(lane: &LaneId) -> String {
+    format!("order.{lane}")
+}
+
+/// The KV keys of all circuits.
+pub const ALL_CIRCUITS: &str = "circuit.*";
+
+/// The KV keys of all rate limits.
+pub const ALL_LIMITS: &str = "limit.*";
+
+/// The KV keys that say that a lane is held.
+pub const ALL_HOLDS: &str = "hold.*";
+
+/// The KV key of an Integration's trim record.
+pub fn trim_key(integration: &ShortUid) -> String {
+    format!("trim.{integration}")
+}
