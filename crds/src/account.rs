@@ -131,6 +131,17 @@ pub struct LimitRecord {
     pub workers: BTreeMap<String, i64>,
 }
 
+/// Which worker an ordered lane works in, in the key `order.<lane>`. Whoever wants it and finds it unchanged for as long as
+/// a turn lasts may take it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TurnRecord {
+    /// Who has it; none where it was given back.
+    pub holder: Option<String>,
+    /// How often it was taken.
+    pub epoch: u64,
+}
+
 /// A lane that is held, in the key `hold.<lane>`: most of its recent events would have become dead letters for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -12,6 +12,10 @@ pub const FIRST_FAILURE: &str = "Ropeway-First-Failure";
 pub const HELD_MS: &str = "Ropeway-Held-Ms";
 /// How often the event was parked in all.
 pub const PARKS: &str = "Ropeway-Parks";
+/// Where an event of an ordered lane stands among those with its key: its sequence in the stream that it came from.
+pub const ORDER: &str = "Ropeway-Order";
+/// When the next attempt at the first event of a held key is due, RFC 3339.
+pub const DUE: &str = "Ropeway-Due";
 /// Why an event became a dead letter, in one word.
 pub const REASON: &str = "Ropeway-Reason";
 /// The HTTP status of the last answer.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     delivery::Delivery,
     duration::{ByteSize, Duration},
-    mapping::{Dedup, Expression, Mapping, MappingTest},
+    mapping::{Dedup, Expression, Mapping, MappingTest, Ordering},
     source::{EventAttributes, Source},
     status::IntegrationStatus,
     template::Template,
@@ -65,6 +65,9 @@ pub struct IntegrationSpec {
     /// Drops repeats of an event where a lane takes it.
     #[x_kube(validation = Rule::new("duration(self.window) >= duration('1s') && duration(self.window) <= duration('720h')").message("window must be at least 1s and at most 720h"))]
     pub dedup: Option<Dedup>,
+    /// Keeps order among events with equal keys. A failing event holds back only those with its key, until it is delivered
+    /// or becomes a dead letter. Default: no order.
+    pub ordering: Option<Ordering>,
     /// Brings events into one shape, once for all destinations. A result of `null` or an `abort` is an error.
     pub normalize: Option<Mapping>,
     /// Where events go. Each destination has a lane of its own: none waits for another.

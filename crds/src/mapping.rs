@@ -66,6 +66,16 @@ fn free_json(_: &mut SchemaGenerator) -> Schema {
 /// An expression that yields one value of a fixed type.
 pub type Expression = String;
 
+/// Order among events with equal keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ordering {
+    /// A VRL expression of type string over the event as received. Events with equal keys are delivered to each destination
+    /// in the order in which they were stored. An event for which it fails becomes a dead letter.
+    #[schemars(length(min = 1, max = 4096))]
+    pub key: Expression,
+}
+
 /// De-duplication at the place where a lane takes an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -5,13 +5,13 @@
 
 mod keys;
 
-pub use keys::*;
-
 use std::fmt;
 
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+pub use self::keys::*;
 
 /// The prefix of every subject of ours. A `stream` source may not name subjects below it.
 pub const SUBJECT_ROOT: &str = "ropeway";
@@ -99,9 +99,24 @@ impl NamespaceNames {
         self.stream("RETRIES")
     }
 
-    /// The subjects of the retries stream: parked ones and those that came due.
-    pub fn retries_subjects(&self) -> [String; 2] {
-        [self.subject("later.>"), self.subject("again.>")]
+    /// The subjects of the retries stream: parked ones, those that came due, and those that ordered lanes hold back.
+    pub fn retries_subjects(&self) -> [String; 3] {
+        [self.subject("later.>"), self.subject("again.>"), self.subject("held.>")]
+    }
+
+    /// Where an ordered lane keeps the event of a key that failed. `key` is an [`order_key`].
+    pub fn held_first(&self, lane: &LaneId, key: &str) -> String {
+        self.subject(&format!("held.{lane}.{key}.first"))
+    }
+
+    /// Where an ordered lane keeps the events that stand behind that one, in their order.
+    pub fn held_next(&self, lane: &LaneId, key: &str) -> String {
+        self.subject(&format!("held.{lane}.{key}.next"))
+    }
+
+    /// Everything that an ordered lane holds back.
+    pub fn held_of(&self, lane: &LaneId) -> String {
+        self.subject(&format!("held.{lane}.>"))
     }
 
     /// Where a lane's retry of one delivery waits. Publishing there again replaces it.
@@ -109,9 +124,10 @@ impl NamespaceNames {
         self.subject(&format!("later.{lane}.{delivery}"))
     }
 
-    /// All parked retries of a lane.
-    pub fn later_of(&self, lane: &LaneId) -> String {
-        self.subject(&format!("later.{lane}.*"))
+    /// Everything in the retries stream that waits for a lane and has not come due: parked retries, and what an ordered lane
+    /// holds back.
+    pub fn waiting_of(&self, lane: &LaneId) -> String {
+        self.subject(&format!("*.{lane}.>"))
     }
 
     /// Where a lane's retries arrive when they are due.
@@ -244,6 +260,11 @@ pub fn delivery_in_stream(created: jiff::Timestamp, sequence: u64, stored: jiff:
     hash(format!("{created}/{sequence}/{stored}").as_bytes(), 26)
 }
 
+/// What stands in subjects for a key that events are ordered by. The key itself is the user's.
+pub fn order_key(key: &str) -> String {
+    hash(key.as_bytes(), 26)
+}
+
 /// The name of an Integration's Deployment and Service.
 ///
 /// An Integration's name may hold dots and 253 characters, a Service's may not: what doesn't fit is cut and told apart by a hash.
@@ -277,9 +298,12 @@ mod tests {
     fn hostile_keys_stay_one_subject_token() {
         let names = NamespaceNames::new(ShortUid::of("n"));
         let (integration, lane) = (ShortUid::of("i"), LaneId::new(&ShortUid::of("i"), "crm"));
-        let subject = names.seen(&integration, &lane, "a.b.> *\r\n\u{0}");
-        assert_eq!(subject.split('.').count(), 6);
-        assert!(subject.bytes().all(|byte| byte.is_ascii_graphic()));
+        let hostile = "a.b.> *\r\n\u{0}";
+        let (seen, held) = (names.seen(&integration, &lane, hostile), names.held_next(&lane, &order_key(hostile)));
+        for (subject, tokens) in [(seen, 6), (held, 6)] {
+            assert_eq!(subject.split('.').count(), tokens);
+            assert!(subject.bytes().all(|byte| byte.is_ascii_graphic()));
+        }
     }
 
     #[test]

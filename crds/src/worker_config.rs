@@ -8,7 +8,7 @@ use crate::{
     duration::{ByteSize, Duration},
     integration::Mode,
     limits::{BatchPolicy, BreakerPolicy, RatePolicy},
-    mapping::{Dedup, Expression},
+    mapping::{Dedup, Expression, Ordering},
     names::{LaneId, NamespaceNames, ShortUid, hash},
     provider::Provider,
     source::Verification,
@@ -62,6 +62,10 @@ pub struct IntegrationConfig {
     pub event: EventDefaults,
     /// De-duplication where a lane takes an event.
     pub dedup: Option<Dedup>,
+    /// Order among events with equal keys. Left out where there is none, so that the configuration of workers without order
+    /// is what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordering: Option<Ordering>,
     /// The program that brings events into one shape.
     pub normalize: Option<Expression>,
     /// One for each destination.

@@ -17,6 +17,10 @@ pub enum Step {
     Parked,
     /// A dead letter was written, the original is not acknowledged yet.
     DeadLettered,
+    /// An event of an ordered lane was put behind a failing one, the original is not acknowledged yet.
+    Held,
+    /// An event of an ordered lane was taken back from the retries stream.
+    Fetched,
     /// The original is about to be acknowledged.
     Acknowledging,
     /// The trim record was advanced, nothing is purged yet.

@@ -2,5 +2,6 @@
 
 pub mod account;
 pub mod jetstream;
+pub mod order;
 pub mod publish;
 pub mod shadow;

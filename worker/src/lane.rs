@@ -8,6 +8,8 @@
 //! it waits, and now and then takes a single event to try whether things are better.
 
 mod flow;
+mod hold;
+mod ordered;
 mod probe;
 mod relief;
 mod work;
@@ -67,6 +69,8 @@ const MOST_IN_HAND: usize = 1_000;
 pub struct Lane {
     /// Its id.
     pub id: LaneId,
+    /// The worker's name.
+    pub worker: String,
     /// The Integration's name.
     pub integration: String,
     /// The Integration's UID.
@@ -125,6 +129,9 @@ pub(crate) enum Blocked {
 impl Lane {
     /// Works until `stop` is cancelled, whenever the wished state is `Running`. What is in hand is finished first.
     pub async fn run(self: Arc<Self>, mut state: watch::Receiver<Option<State>>, stop: CancellationToken) {
+        if self.mapping.is_ordered() {
+            return self.run_ordered(state, stop).await;
+        }
         while !stop.is_cancelled() {
             let wished = *state.borrow_and_update();
             let pause = match wished {
@@ -197,6 +204,9 @@ impl Lane {
             Ok(streams) => {
                 self.tally.bound();
                 self.tally.take_effect(wished);
+                if !self.free_leftovers(state, stop).await {
+                    return Duration::ZERO;
+                }
                 self.flow(streams, capacity, state, stop).await;
                 Duration::ZERO
             }
@@ -266,33 +276,5 @@ impl Lane {
 
     pub(crate) fn guard(&self) -> std::sync::MutexGuard<'_, Guard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The lane is held from now on, in all workers.
-    pub(crate) async fn hold(&self, reason: &str, message: &str) {
-        let now = Timestamp::now();
-        let revision = self.hold.borrow().revision;
-        let hold = ropeway_crds::account::LaneHold {
-            reason: reason.to_owned(),
-            message: ropeway_crds::condition::bounded(message),
-            since: now,
-            next_probe: now + probe::HOLD_PAUSE,
-            config: self.fingerprint.clone(),
-        };
-        let key = hold_key(&self.id);
-        self.guard().clear();
-        tracing::warn!(lane = %self.id, reason, "most recent events would become dead letters; the lane is held");
-        match self.broker.hold(&key, &hold, revision).await {
-            Ok(Some(revision)) => {
-                learn_hold(&self.hold, crate::io::account::Versioned { value: Some(hold), revision });
-            }
-            Ok(None) => {
-                if let Ok(read) = self.broker.shared(&key).await {
-                    learn_hold(&self.hold, read);
-                }
-            }
-            // This worker holds it all the same.
-            Err(_) => self.hold.send_modify(|known| known.value = Some(hold)),
-        }
     }
 }

@@ -28,6 +28,7 @@ pub mod lane;
 pub mod map;
 pub mod message;
 pub mod metrics;
+pub mod order;
 pub mod poison;
 pub mod provider;
 pub mod recent;

@@ -30,6 +30,7 @@ pub struct LaneMapping {
     limits: Limits,
     mapping: Mapping,
     dedup_key: Option<Program>,
+    order_key: Option<Program>,
     case: Arc<Case>,
     /// The programs of `delivery.outcomes`, in their order.
     pub outcomes: Vec<Program>,
@@ -63,6 +64,8 @@ impl LaneMapping {
         let filter = program(at("filter"), lane.filter.as_ref(), Purpose::Filter);
         let transform = program(at("transform"), lane.transform.as_ref(), Purpose::Transform);
         let dedup_key = program("dedup.key".into(), integration.dedup.as_ref().map(|dedup| &dedup.key), Purpose::Key);
+        let ordering = integration.ordering.as_ref().map(|ordering| &ordering.key);
+        let order_key = program("ordering.key".into(), ordering, Purpose::Key);
         let rules = lane.delivery.outcomes.iter().enumerate();
         let outcomes = rules
             .filter_map(|(index, rule)| {
@@ -78,6 +81,7 @@ impl LaneMapping {
             limits: Limits::default(),
             mapping: Mapping { normalize, destinations: vec![destination] },
             dedup_key,
+            order_key,
             case: Arc::new(Case::of(namespace, integration, index)),
             outcomes,
         })
@@ -112,6 +116,21 @@ impl LaneMapping {
     /// If the expression fails on this event.
     pub fn dedup_key(&self, event: &Event) -> Result<Option<String>, RunError> {
         let Some(program) = &self.dedup_key else { return Ok(None) };
+        let context = Context::new(&event.attributes, &self.integration);
+        run_key(program, Input { data: &event.data, context: &context }, &self.limits).map(Some)
+    }
+
+    /// Whether the Integration asks for order.
+    pub fn is_ordered(&self) -> bool {
+        self.order_key.is_some()
+    }
+
+    /// The key that an event is ordered by, if the Integration asks for order.
+    ///
+    /// # Errors
+    /// If the expression fails on this event.
+    pub fn order_key(&self, event: &Event) -> Result<Option<String>, RunError> {
+        let Some(program) = &self.order_key else { return Ok(None) };
         let context = Context::new(&event.attributes, &self.integration);
         run_key(program, Input { data: &event.data, context: &context }, &self.limits).map(Some)
     }

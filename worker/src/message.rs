@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::{
     fault::{self, Step},
-    io::jetstream::Broker,
+    io::jetstream::{Broker, Source},
 };
 
 /// Which of a lane's two consumers a message came from.
@@ -21,6 +21,8 @@ pub enum Origin {
     Events,
     /// The retries stream: a parked retry that came due.
     Retries,
+    /// No consumer: it was read from where an ordered lane keeps what it holds back.
+    Held,
 }
 
 /// Where a message stands in its stream.
@@ -44,6 +46,8 @@ pub struct Message {
     pub origin: Origin,
     /// Where it stands in its stream.
     pub position: Position,
+    /// The number of this handing out among all that its consumer made.
+    pub handed_out: u64,
 }
 
 /// A message could not be settled; it will come again.
@@ -53,23 +57,34 @@ pub struct SettleError {
     stream: String,
     sequence: u64,
     #[source]
-    source: async_nats::RequestError,
+    source: Source,
 }
 
 impl Message {
     /// Takes a message into hand. `None` where the server sent something that is no stream message.
     pub fn take(inner: JetStreamMessage, origin: Origin) -> Option<Self> {
-        let position = {
+        let (position, handed_out) = {
             let info = inner.info().ok()?;
-            Position {
+            let position = Position {
                 stream: info.stream.to_owned(),
                 sequence: info.stream_sequence,
                 stored: Timestamp::from_nanosecond(info.published.unix_timestamp_nanos()).ok()?,
                 deliveries: u64::try_from(info.delivered).unwrap_or(1),
-            }
+            };
+            (position, info.consumer_sequence)
         };
         fault::reached(Step::Pulled);
-        Some(Self { inner, origin, position })
+        Some(Self { inner, origin, position, handed_out })
+    }
+
+    /// A message that was read from its place in the retries stream. Its life ends by being removed from there.
+    pub fn held(inner: JetStreamMessage, position: Position) -> Self {
+        Self { inner, origin: Origin::Held, position, handed_out: 0 }
+    }
+
+    /// The subject under which it is stored.
+    pub fn subject(&self) -> &str {
+        &self.inner.subject
     }
 
     /// The headers.
@@ -93,16 +108,21 @@ impl Message {
     /// If the server does not confirm; the message then comes again.
     pub async fn acknowledge(self, broker: &Broker) -> Result<(), SettleError> {
         fault::reached(Step::Acknowledging);
-        broker.acknowledge(self.reply()).await.map_err(|source| SettleError {
-            stream: self.position.stream,
-            sequence: self.position.sequence,
-            source,
-        })
+        let ended: Result<(), Source> = match self.origin {
+            Origin::Events | Origin::Retries => broker.acknowledge(self.reply()).await.map_err(Into::into),
+            Origin::Held => broker.remove_held(self.subject(), self.position.sequence).await.map_err(Into::into),
+        };
+        let Position { stream, sequence, .. } = self.position;
+        ended.map_err(|source| SettleError { stream, sequence, source })
     }
 
     /// Hands the message back, to be handed out again at once to whoever asks. Best effort: unconfirmed, it comes again
     /// when its acknowledgement is overdue.
     pub async fn give_back(self) {
+        if self.origin == Origin::Held {
+            // It has not left its place.
+            return;
+        }
         // A failure here is the same as not having called: the message comes again later.
         let _ = self.inner.ack_with(AckKind::Nak(Some(Duration::ZERO))).await;
     }

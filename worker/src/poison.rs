@@ -114,7 +114,8 @@ pub fn child_main() -> ExitCode {
     let Some(mapping) = mapping else { return unreadable };
     let worker = std::thread::Builder::new().stack_size(ropeway_mapping::STACK_SIZE);
     // An error of the mapping is an answer like any other: only dying counts.
-    match worker.spawn(move || drop((mapping.dedup_key(&event), mapping.record(&event)))).map(|thread| thread.join()) {
+    let map = move || drop((mapping.dedup_key(&event), mapping.order_key(&event), mapping.record(&event)));
+    match worker.spawn(map).map(|thread| thread.join()) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(_)) => ExitCode::FAILURE,
         Err(_) => unreadable,

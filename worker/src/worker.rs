@@ -231,6 +231,7 @@ fn new_lane(
     let outcomes = mapping.outcomes.clone();
     Arc::new(Lane {
         id: LaneId::new(&integration.uid, &config.destination),
+        worker: shared.name.to_owned(),
         integration: integration.name.clone(),
         uid: integration.uid.clone(),
         events_stream: stream.to_owned(),

@@ -56,7 +56,7 @@ pub async fn gather(
     let (names, retries) = (&plan.names, plan.names.retries_stream());
     let letters = names.dead_letters_of_lane(&plan.integration, &lane.lane);
     evidence.dead = read(jetstream, &names.dead_letters_stream(), &letters, 1, pointer).await?;
-    for parked in [names.later_of(&lane.lane), names.again(&lane.lane)] {
+    for parked in [names.waiting_of(&lane.lane), names.again(&lane.lane)] {
         evidence.held.append(&mut read(jetstream, &retries, &parked, 1, pointer).await?);
     }
     let source = plan.source_stream();

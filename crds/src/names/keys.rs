@@ -1,4 +1,4 @@
-//! The keys of the namespace's KV bucket.
+//! The keys of the KV bucket with wishes, heartbeats, and what workers share.
 
 use super::{LaneId, ShortUid};
 
@@ -30,6 +30,11 @@ pub fn limit_key(destination: &ShortUid) -> String {
 /// The KV key that says that a lane is held.
 pub fn hold_key(lane: &LaneId) -> String {
     format!("hold.{lane}")
+}
+
+/// The KV key that says which worker an ordered lane works in.
+pub fn turn_key(lane: &LaneId) -> String {
+    format!("order.{lane}")
 }
 
 /// The KV keys of all circuits.

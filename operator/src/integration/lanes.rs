@@ -106,9 +106,9 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Retries that wait for their time. Answers whether none is left.
+    /// Retries that wait for their time, and what an ordered lane holds back. Answers whether none is left.
     async fn parked(&self, retries: &str) -> Result<bool, NatsError> {
-        let filter = self.leaving.plan.names.later_of(self.lane);
+        let filter = self.leaving.plan.names.waiting_of(self.lane);
         let mut from = 1;
         while let Some(found) = self.jetstream.next_message(retries, &filter, from).await? {
             if Instant::now() > self.until {

@@ -184,6 +184,7 @@ fn assemble(
             source: source_config,
             event: event_defaults(observed, &identity),
             dedup: spec.dedup.clone(),
+            ordering: spec.ordering.clone(),
             normalize: programs.normalize,
             lanes,
             dead_letter_retention: retention(spec),

@@ -155,7 +155,7 @@ pub struct Pending {
 /// If JetStream can't be asked.
 pub async fn lane_pending(jetstream: &JetStream, plan: &JetStreamPlan, lane: &LanePlan) -> Result<Pending, NatsError> {
     let retries = plan.names.retries_stream();
-    let mut messages = jetstream.count(&retries, &plan.names.later_of(&lane.lane)).await?;
+    let mut messages = jetstream.count(&retries, &plan.names.waiting_of(&lane.lane)).await?;
     let mut whole = true;
     for stream in [plan.source_stream(), &retries] {
         match jetstream.consumer(stream, lane.lane.as_str()).await? {

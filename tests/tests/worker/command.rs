@@ -114,6 +114,8 @@ fn lint_names_file_line_and_remedy() {
     assert!(missing.contains("hubspot-eu"), "{missing}");
     let unknown = lint("dedup:", "deduplicate:");
     assert!(unknown.contains("there is no field spec.deduplicate"), "{unknown}");
+    let order = lint("  dedup:", "  ordering: { key: .id }\n  dedup:");
+    assert!(order.contains("spec.ordering.key") && order.contains("string"), "{order}");
     let secret = lint("name: braze-sandbox, key: api-key", "name: braze-sandbox, key: apikey");
     assert!(secret.contains("apikey"), "{secret}");
     let failing_test = lint("registration_id: r-1 }", "registration_id: r-9 }");

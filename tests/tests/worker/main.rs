@@ -7,6 +7,7 @@ mod identity;
 mod intake;
 mod kills;
 mod limits;
+mod ordering;
 mod outage;
 mod outgoing;
 mod pace;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, jetstream::context::PublishErrorKind};
+use async_nats::{HeaderMap, HeaderName, jetstream::context::PublishErrorKind};
 use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::{
@@ -17,6 +17,7 @@ use crate::{
     cloud_event::encode_header,
     decide::{DeadLetter, Park},
     decode::History,
+    order::Key,
 };
 
 /// An event that was accepted and stored.
@@ -50,6 +51,19 @@ pub struct Envelope<'a> {
     pub body: Bytes,
     /// What the delivery has behind it.
     pub history: &'a History,
+    /// Where it stands among the events with its key, if its lane keeps order.
+    pub rank: Option<&'a Rank>,
+}
+
+/// Where an event stands among those with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// What stands for the key.
+    pub key: Key,
+    /// The event's sequence in the stream that it came from.
+    pub sequence: u64,
+    /// Where the retries stream keeps it as the parked one of its key; 0 where it was not parked yet.
+    pub parked_at: u64,
 }
 
 /// What a claim on a de-duplication key found.
@@ -79,25 +93,45 @@ impl Broker {
     /// # Errors
     /// If the server does not confirm.
     pub async fn park(&self, envelope: Envelope<'_>, park: &Park) -> Result<(), BrokerError> {
-        let Envelope { owner, headers, body, history: _ } = envelope;
-        let delivery = &park.history.delivery;
+        let Envelope { owner, headers, body, history: _, rank } = envelope;
         let mut headers = waiting(headers, owner, &park.history);
-        headers.insert(h::SCHEDULE, format!("@at {}", park.due));
-        headers.insert(h::SCHEDULE_TARGET, self.names.again(owner.lane));
-        let publish = self.context.publish_with_headers(self.names.later(owner.lane, delivery), headers, body).await;
+        let subject = match rank {
+            None => {
+                headers.insert(h::SCHEDULE, format!("@at {}", park.due));
+                headers.insert(h::SCHEDULE_TARGET, self.names.again(owner.lane));
+                self.names.later(owner.lane, &park.history.delivery)
+            }
+            // Its worker wakes it: nothing may overtake it.
+            Some(Rank { key, sequence, parked_at }) => {
+                headers.insert(h::ORDER, sequence.to_string());
+                headers.insert(h::DUE, park.due.to_string());
+                // It takes its own place and no other's, whatever somebody wrote who was asleep.
+                headers.insert(h::EXPECTED_LAST_SUBJECT_SEQUENCE, parked_at.to_string());
+                self.names.held_first(owner.lane, key)
+            }
+        };
+        let publish = self.context.publish_with_headers(subject, headers, body).await;
         publish.map_err(failed("park a retry"))?.await.map_err(failed("park a retry"))?;
         Ok(())
     }
 
     /// Puts an event that was not tried into the retries, where it waits for its lane without a place in the events stream.
+    /// With a rank it stands behind what is held of its key.
     ///
     /// # Errors
     /// If the server does not confirm.
     pub async fn set_aside(&self, envelope: Envelope<'_>) -> Result<(), BrokerError> {
-        let Envelope { owner, headers, body, history } = envelope;
+        let Envelope { owner, headers, body, history, rank } = envelope;
         let history = History { parks: history.parks.saturating_add(1), ..history.clone() };
-        let headers = waiting(headers, owner, &history);
-        let publish = self.context.publish_with_headers(self.names.again(owner.lane), headers, body).await;
+        let mut headers = waiting(headers, owner, &history);
+        let subject = match rank {
+            None => self.names.again(owner.lane),
+            Some(Rank { key, sequence, parked_at: _ }) => {
+                headers.insert(h::ORDER, sequence.to_string());
+                self.names.held_next(owner.lane, key)
+            }
+        };
+        let publish = self.context.publish_with_headers(subject, headers, body).await;
         publish.map_err(failed("set an event aside"))?.await.map_err(failed("set an event aside"))?;
         Ok(())
     }
@@ -123,7 +157,7 @@ impl Broker {
         retention: Duration,
         now: Timestamp,
     ) -> Result<(), BrokerError> {
-        let Envelope { owner, headers, body, history } = envelope;
+        let Envelope { owner, headers, body, history, rank: _ } = envelope;
         let History { delivery, attempt, resend, first_failure, held: _, parks: _ } = history;
         let reason = letter.reason.as_str();
         let mut headers = carried(headers, owner, history);
@@ -215,8 +249,7 @@ fn waiting(original: &HeaderMap, owner: Owner<'_>, history: &History) -> HeaderM
 fn carried(original: &HeaderMap, owner: Owner<'_>, history: &History) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, values) in original.iter() {
-        let text: &str = name.as_ref();
-        if !text.to_ascii_lowercase().starts_with("nats-") {
+        if !steers(name) {
             for value in values {
                 headers.append(name.clone(), value.clone());
             }
@@ -227,4 +260,10 @@ fn carried(original: &HeaderMap, owner: Owner<'_>, history: &History) -> HeaderM
     headers.insert(h::INTEGRATION, owner.integration);
     headers.insert(h::DESTINATION, owner.destination);
     headers
+}
+
+/// Whether a header says what a stream, or an ordered lane, is to do with a message, and nothing about the event.
+pub(super) fn steers(name: &HeaderName) -> bool {
+    let name: &str = name.as_ref();
+    name.to_ascii_lowercase().starts_with("nats-") || [h::ORDER, h::DUE].contains(&name)
 }

@@ -104,11 +104,10 @@ impl Lane {
         give_back_buffered(&mut streams).await;
         flow.finish().await;
     }
-}
 
-impl<'a> Flow<'a> {
-    fn new(lane: &'a Lane, created: Timestamp) -> Self {
-        let size = match lane.config.provider.http.as_ref().map(|http| http.format.unwrap_or_default()) {
+    /// Gathers records into portions as the lane's destination takes them.
+    pub(super) fn batcher(&self) -> Batcher<Item> {
+        let size = match self.config.provider.http.as_ref().map(|http| http.format.unwrap_or_default()) {
             Some(ropeway_crds::provider::HttpFormat::JsonArray) => {
                 |count, bytes| provider::http::body_size(ropeway_crds::provider::HttpFormat::JsonArray, count, bytes)
             }
@@ -117,13 +116,20 @@ impl<'a> Flow<'a> {
             }
             _ => |_: usize, bytes: usize| bytes,
         };
-        let batcher = Batcher::new(lane.config.batch, size);
+        let mut batcher = Batcher::new(self.config.batch, size);
+        batcher.bound(self.bound.load(Ordering::Acquire));
+        batcher
+    }
+}
+
+impl<'a> Flow<'a> {
+    fn new(lane: &'a Lane, created: Timestamp) -> Self {
         Self {
             lane,
             hand: Hand::default(),
             created,
             preparing: FuturesUnordered::new(),
-            batcher,
+            batcher: lane.batcher(),
             full: VecDeque::new(),
             working: FuturesUnordered::new(),
             gate: None,
@@ -208,7 +214,7 @@ impl<'a> Flow<'a> {
 }
 
 /// The output of the future, if there is one; otherwise never.
-async fn until_some<T>(future: &mut Option<BoxFuture<'_, T>>) -> T {
+pub(super) async fn until_some<T>(future: &mut Option<BoxFuture<'_, T>>) -> T {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,

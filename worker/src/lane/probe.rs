@@ -78,12 +78,26 @@ impl Lane {
         self.account.probed(self.id.as_str(), shown.sign.as_ref()).await;
     }
 
-    /// Tries whether the lane's events are accepted again. The next trial is written down first, so that only one worker
-    /// makes this one.
+    /// Tries whether the lane's events are accepted again.
     async fn try_events(&self, message: Message, created: Timestamp) {
+        if !self.claim_trial().await {
+            return message.give_back().await;
+        }
+        let hand = Hand::default();
+        let place = hand.take(message.reply(), tokio::time::Instant::now());
+        let shown = self.attempt(self.prepare(message, place, created).await, Trial::Held).await;
+        let accepted = shown.refused.is_none() && matches!(shown.sign, None | Some(Sign::Answered));
+        if accepted {
+            self.end_hold().await;
+        }
+    }
+
+    /// Takes the right to try one of the lane's events while it is held: the next trial is written down first, so that only
+    /// one worker makes this one.
+    pub(super) async fn claim_trial(&self) -> bool {
         let key = hold_key(&self.id);
         let known = self.hold.borrow().clone();
-        let Some(mut hold) = known.value else { return message.give_back().await };
+        let Some(mut hold) = known.value else { return false };
         hold.next_probe = Timestamp::now() + HOLD_PAUSE;
         match self.broker.hold(&key, &hold, known.revision).await {
             Ok(Some(revision)) => learn_hold(&self.hold, Versioned { value: Some(hold), revision }),
@@ -91,20 +105,20 @@ impl Lane {
                 if let Ok(read) = self.broker.shared(&key).await {
                     learn_hold(&self.hold, read);
                 }
-                return message.give_back().await;
+                return false;
             }
         }
-        let hand = Hand::default();
-        let place = hand.take(message.reply(), tokio::time::Instant::now());
-        let shown = self.attempt(self.prepare(message, place, created).await, Trial::Held).await;
-        let accepted = shown.refused.is_none() && matches!(shown.sign, None | Some(Sign::Answered));
-        if accepted {
-            self.guard().clear();
-            match self.broker.release(&key).await {
-                Ok(()) => tracing::info!(lane = %self.id, "an event was accepted; the lane goes on"),
-                Err(error) => {
-                    tracing::warn!(lane = %self.id, %error, "the lane could not be released; it is tried again")
-                }
+        true
+    }
+
+    /// The lane's events are accepted again.
+    pub(super) async fn end_hold(&self) {
+        let key = hold_key(&self.id);
+        self.guard().clear();
+        match self.broker.release(&key).await {
+            Ok(()) => tracing::info!(lane = %self.id, "an event was accepted; the lane goes on"),
+            Err(error) => {
+                tracing::warn!(lane = %self.id, %error, "the lane could not be released; it is tried again")
             }
         }
     }

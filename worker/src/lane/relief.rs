@@ -51,7 +51,8 @@ impl Lane {
             let Some(message) = Message::take(message, Origin::Events) else { continue };
             let history = decode::history(message.headers(), &message.position, streams.created);
             let headers = work::headers(&message, None);
-            let envelope = Envelope { owner: self.owner(), headers: &headers, body: message.body(), history: &history };
+            let (owner, body) = (self.owner(), message.body());
+            let envelope = Envelope { owner, headers: &headers, body, history: &history, rank: None };
             self.broker.set_aside(envelope).await?;
             self.tally.set_aside();
             // Unconfirmed it comes again, and is set aside again under the same message id.

@@ -22,7 +22,7 @@ use crate::{
     hand::Place,
     io::{
         jetstream::BrokerError,
-        publish::{Claim, Envelope},
+        publish::{Claim, Envelope, Rank},
     },
     map::Record,
     message::{Message, Origin},
@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Hand-outs without an end after which a message is suspected of killing the process.
-const SUSPICIOUS: u64 = 3;
+pub(super) const SUSPICIOUS: u64 = 3;
 
 /// A message with what is needed to settle it.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct Task {
     /// The event's attributes, once it was decoded.
     pub(crate) attributes: Option<Arc<EventAttributes>>,
     pub(crate) place: Place,
+    /// Where it stands among the events with its key, if the lane keeps order.
+    pub(crate) rank: Option<Rank>,
 }
 
 /// A message whose record is ready to be sent.
@@ -93,14 +95,15 @@ impl Lane {
             }
             return Prepared::Gone;
         }
-        let mut task = Task { message, history, attributes: None, place };
+        let mut task = Task { message, history, attributes: None, place, rank: None };
         let decoded =
             decode::event(task.message.headers(), &task.message.body(), &task.history.delivery, &self.defaults);
         let event = match decoded {
             Ok(event) => event,
             Err(error) => return Prepared::Over(task, give_up(DeadLetterReason::Undecodable, error.to_string())),
         };
-        if task.message.origin == Origin::Events {
+        // One that an ordered lane held back may not have been asked yet; its own claim does not count against it.
+        if task.message.origin != Origin::Retries {
             match self.is_repeat(&event, &task.history).await {
                 Ok(false) => {}
                 Ok(true) => return Prepared::Over(task, Settlement::Done(Done::Deduplicated)),
@@ -153,6 +156,19 @@ impl Lane {
 
     /// Sends one portion and settles each of its records. Answers what it showed.
     pub(crate) async fn send(&self, items: Vec<Item>, permit: Permit, trial: Trial) -> Shown {
+        let (decided, sign, now) = self.exchange(items, permit, trial).await;
+        let finishing = decided.into_iter().map(|(task, settlement)| self.finish(task, settlement, trial, now));
+        let refused = join_all(finishing).await.into_iter().flatten().next();
+        Shown { sign: Some(sign), refused }
+    }
+
+    /// Sends one portion and decides what is to become of each of its records.
+    pub(super) async fn exchange(
+        &self,
+        items: Vec<Item>,
+        permit: Permit,
+        trial: Trial,
+    ) -> (Vec<(Task, Settlement)>, Sign, Timestamp) {
         let parcels: Vec<Parcel<'_>> =
             items.iter().map(|Item { task, record }| Parcel { record, delivery: &task.history.delivery }).collect();
         let retry = items.iter().all(|item| item.task.history.attempt > 1);
@@ -163,11 +179,11 @@ impl Lane {
             self.bound.fetch_min(bound, Ordering::AcqRel);
         }
         let now = Timestamp::now();
-        let finishing = items.into_iter().zip(exchange.outcomes).map(|(item, outcome)| {
+        let decided = items.into_iter().zip(exchange.outcomes).map(|(item, outcome)| {
             let Item { task, record: _ } = item;
             let due = match task.message.origin {
                 Origin::Events => sent,
-                Origin::Retries => task.message.position.stored,
+                Origin::Retries | Origin::Held => task.message.position.stored,
             };
             let waited = Duration::try_from(sent.duration_since(due)).unwrap_or(Duration::ZERO);
             let attempt = Attempt { history: &task.history, waited, probe: trial == Trial::Circuit };
@@ -176,10 +192,9 @@ impl Lane {
                 (Settlement::Done(Done::Delivered), Mode::Shadow) => Settlement::Done(Done::Shadowed),
                 (settlement, _) => settlement,
             };
-            self.finish(task, settlement, trial, now)
+            (task, settlement)
         });
-        let refused = join_all(finishing).await.into_iter().flatten().next();
-        Shown { sign: Some(exchange.sign), refused }
+        (decided.collect(), exchange.sign, now)
     }
 
     /// Ends a message's life. Answers with what would have become a dead letter, if it was one too many.
@@ -191,27 +206,40 @@ impl Lane {
         now: Timestamp,
     ) -> Option<DeadLetter> {
         let (settlement, refused) = self.guarded(settlement, trial, now).await;
-        let Task { message, history, attributes, place: _place } = task;
+        self.conclude(task, &settlement, now).await;
+        refused
+    }
+
+    /// Lets a settlement take effect. Answers whether it has; if not, the message comes again.
+    pub(super) async fn conclude(&self, task: Task, settlement: &Settlement, now: Timestamp) -> bool {
+        let Task { message, history, attributes, place: _place, rank } = task;
         let written = matches!(settlement, Settlement::Park(_) | Settlement::DeadLetter(_));
         let headers = if written { headers(&message, attributes.as_deref()) } else { HeaderMap::new() };
-        let envelope = Envelope { owner: self.owner(), headers: &headers, body: message.body(), history: &history };
-        match settle(&self.broker, envelope, message, &settlement, self.retention, now).await {
+        let (owner, body) = (self.owner(), message.body());
+        let envelope = Envelope { owner, headers: &headers, body, history: &history, rank: rank.as_ref() };
+        match settle(&self.broker, envelope, message, settlement, self.retention, now).await {
             Ok(()) => {
                 if matches!(settlement, Settlement::Done(_)) {
                     self.recent.remember(&history);
                 }
-                self.tally.settled(&settlement, now);
+                self.tally.settled(settlement, now);
+                true
             }
             Err(error) => {
                 tracing::warn!(lane = %self.id, %error, cause = %error.cause(), "an event could not be settled; it comes again");
-                self.tally.unsettled(&settlement, &error);
+                self.tally.unsettled(settlement, &error);
+                false
             }
         }
-        refused
     }
 
     /// The settlement, unless it is a dead letter too many: then the event goes back and the lane is held.
-    async fn guarded(&self, settlement: Settlement, trial: Trial, now: Timestamp) -> (Settlement, Option<DeadLetter>) {
+    pub(super) async fn guarded(
+        &self,
+        settlement: Settlement,
+        trial: Trial,
+        now: Timestamp,
+    ) -> (Settlement, Option<DeadLetter>) {
         let Settlement::DeadLetter(letter) = settlement else {
             if matches!(settlement, Settlement::Done(_)) {
                 self.guard().note(None, &self.hold_policy, now);
@@ -224,7 +252,7 @@ impl Lane {
             return (Settlement::DeadLetter(letter), None);
         }
         if trial != Trial::Held && !held {
-            self.hold(letter.reason.as_str(), &letter.failure.message).await;
+            self.begin_hold(letter.reason.as_str(), &letter.failure.message).await;
         }
         let back = Return { cause: None, failure: letter.failure.clone() };
         (Settlement::Return(back), Some(letter))
@@ -232,7 +260,7 @@ impl Lane {
 }
 
 /// An event that no attempt could help.
-fn give_up(reason: DeadLetterReason, message: String) -> Settlement {
+pub(super) fn give_up(reason: DeadLetterReason, message: String) -> Settlement {
     Settlement::DeadLetter(DeadLetter { reason, failure: Failure { code: None, message } })
 }
 

@@ -31,9 +31,11 @@ pub(super) async fn own(
     for lane in &lanes {
         jetstream.delete_consumer(plan.source_stream(), lane.as_str()).await?;
         jetstream.delete_consumer(&retries, lane.as_str()).await?;
-        jetstream.purge(&retries, &names.later_of(lane)).await?;
+        jetstream.purge(&retries, &names.waiting_of(lane)).await?;
         jetstream.purge(&retries, &names.again(lane)).await?;
-        jetstream.purge_entries(&names.state_bucket(), &names::hold_key(lane)).await?;
+        for key in [names::hold_key(lane), names::turn_key(lane)] {
+            jetstream.purge_entries(&names.state_bucket(), &key).await?;
+        }
     }
     if let SourcePlan::Own(config) = &plan.source {
         jetstream.delete_stream(&config.name).await?;

@@ -37,6 +37,7 @@ pub fn resolved() -> Resolved {
             source: SourceConfig::Stream { stream: "ORDERS".into() },
             event: EventDefaults { r#type: "t".into(), source: "/s".into(), id: None },
             dedup: None,
+            ordering: None,
             normalize: None,
             lanes: Vec::new(),
             dead_letter_retention: Span::from_secs(60),

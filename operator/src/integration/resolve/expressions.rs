@@ -46,6 +46,9 @@ pub(super) fn resolve(
     if let Some(dedup) = &spec.dedup {
         compiler.program("spec.dedup.key", &dedup.key, Purpose::Key);
     }
+    if let Some(ordering) = &spec.ordering {
+        compiler.program("spec.ordering.key", &ordering.key, Purpose::Key);
+    }
     let mut mapping = Mapping::default();
     if let Some(written) = &spec.normalize {
         programs.normalize = compiler.source(observed, "spec.normalize", written);

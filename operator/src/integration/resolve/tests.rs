@@ -62,11 +62,26 @@ fn what_is_whole_is_resolved_with_nothing_left_open() {
     assert_eq!(outline(&observed(integration()).integration, "nu").unwrap().source, resolved.source);
 }
 
+fn ordering(key: &str) -> Option<ropeway_crds::mapping::Ordering> {
+    Some(ropeway_crds::mapping::Ordering { key: key.into() })
+}
+
+#[test]
+fn an_ordering_key_reaches_the_workers_and_its_absence_leaves_no_trace() {
+    let mut observed = observed(integration());
+    let without = serde_json::to_string(&resolved(&observed).unwrap().config).unwrap();
+    assert!(!without.contains("ordering"), "{without}");
+    for key in ["string!(.account_id)", "to_string(.account_id) ?? \"none\""] {
+        observed.integration.spec.ordering = ordering(key);
+        assert_eq!(resolved(&observed).unwrap().config.ordering, ordering(key));
+    }
+}
+
 #[test]
 fn everything_wrong_is_said_with_its_field_and_its_condition() {
     use ConditionType::{DestinationsResolved, MappingValid, SourceReady, WorkersAvailable};
     type Change = fn(&mut Observed);
-    let cases: [(&str, Change, ConditionType, Reason, &str); 18] = [
+    let cases: [(&str, Change, ConditionType, Reason, &str); 21] = [
         (
             "no Destination",
             |it| {
@@ -84,6 +99,27 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
             DestinationsResolved,
             Reason::SecretNotFound,
             "create it",
+        ),
+        (
+            "an ordering key that is no string",
+            |it| it.integration.spec.ordering = ordering(".account"),
+            MappingValid,
+            Reason::MappingInvalid,
+            "spec.ordering.key: ",
+        ),
+        (
+            "an ordering key that changes the event",
+            |it| it.integration.spec.ordering = ordering(".a = 1; string!(.account)"),
+            MappingValid,
+            Reason::MappingInvalid,
+            "spec.ordering.key: ",
+        ),
+        (
+            "an ordering key that is not the same for equal events",
+            |it| it.integration.spec.ordering = ordering("to_string(now())"),
+            MappingValid,
+            Reason::MappingInvalid,
+            "spec.ordering.key: ",
         ),
         (
             "no key",
