@@ -57,8 +57,14 @@ async fn shared_api() -> &'static ApiServer {
     let apply = async || {
         apply_crds(api).expect("the CRDs are accepted");
         let names = ["crd/integrations.ropeway.dev", "crd/destinations.ropeway.dev"];
-        let mut wait = api.kubectl().expect("kubectl is there");
-        run(wait.args(["wait", "--for=condition=Established", "--timeout=30s"]).args(names)).expect("established");
+        // kubectl does not wait for a definition that has no conditions at all yet; it fails.
+        until("the kinds are established", PATIENCE, async || {
+            let mut wait = api.kubectl().map_err(|error| error.to_string())?;
+            let wait = wait.args(["wait", "--for=condition=Established", "--timeout=30s"]).args(names);
+            run(wait).map(drop).map_err(|error| error.to_string())
+        })
+        .await
+        .expect("established");
     };
     KINDS.get_or_init(apply).await;
     api
