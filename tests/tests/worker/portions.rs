@@ -1,6 +1,10 @@
 //! Several records in one request: limits, culprits, requests that are too large.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use ropeway_tests::{
     receiver::Arrival,
@@ -90,7 +94,8 @@ async fn a_request_that_is_too_large_is_halved_and_the_bound_is_remembered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_portion_that_can_not_be_taken_now_is_tried_again_whole() {
     let scene = scene("JsonArray", json!({ "maxItems": 10, "maxWait": "500ms" })).await;
-    scene.receiver.reply(|asked| if asked.times == 1 { 503.into() } else { 200.into() });
+    let asked_before = AtomicBool::new(false);
+    scene.receiver.reply(move |_| if asked_before.swap(true, Ordering::SeqCst) { 200.into() } else { 503.into() });
     scene.store(ids(0..10)).await.expect("events are stored");
     let _worker = scene.start_worker("worker", None).await.expect("a worker starts");
     tokio::time::timeout(Duration::from_secs(60), scene.drained()).await.expect("in time").expect("settled");
