@@ -42,6 +42,12 @@ pub struct IntegrationName {
 pub struct Context(pub(crate) Value);
 
 impl Context {
+    /// For expressions that read none ([`crate::Program::reads_metadata`]).
+    #[must_use]
+    pub const fn unread() -> Self {
+        Self(Value::Null)
+    }
+
     /// Prepares the metadata of one event.
     #[must_use]
     pub fn new(event: &EventAttributes, integration: &IntegrationName) -> Self {

@@ -8,7 +8,10 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use vrl::value::{KeyString, ObjectMap, Value};
+
+mod shared;
 
 /// Deepest nesting of arrays and objects that goes in or comes out: what `serde_json` reads back.
 pub const MAX_DEPTH: usize = 127;
@@ -31,6 +34,19 @@ pub struct ParseError {
     pub kind: &'static str,
 }
 
+impl ParseError {
+    fn of(error: &serde_json::Error) -> Self {
+        Self {
+            line: error.line(),
+            column: error.column(),
+            kind: match error.classify() {
+                serde_json::error::Category::Eof => "it ends too early",
+                _ => "syntax error, number out of range, or nested too deep",
+            },
+        }
+    }
+}
+
 impl Data {
     /// Parses the body of an event.
     ///
@@ -42,14 +58,20 @@ impl Data {
     /// and nesting deeper than [`MAX_DEPTH`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let bytes = quote_large_integers(bytes);
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| ParseError {
-            line: error.line(),
-            column: error.column(),
-            kind: match error.classify() {
-                serde_json::error::Category::Eof => "it ends too early",
-                _ => "syntax error, number out of range, or nested too deep",
-            },
-        })
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| ParseError::of(&error))
+    }
+
+    /// Parses the body of an event as [`Data::parse`] does, without a copy of its texts: they keep `bytes` alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`Data::parse`].
+    pub fn parse_shared(bytes: &Bytes) -> Result<Self, ParseError> {
+        let quoted = match quote_large_integers(bytes) {
+            Cow::Borrowed(_) => bytes.clone(),
+            Cow::Owned(quoted) => quoted.into(),
+        };
+        shared::parse(&quoted).map(Self).map_err(|error| ParseError::of(&error))
     }
 
     /// The JSON text, compact, with sorted keys.
@@ -57,7 +79,9 @@ impl Data {
     pub fn to_json_bytes(&self) -> Vec<u8> {
         // Writing into memory can't fail and every object key is a string, so there is no error to
         // hand on; `expect` states that.
-        serde_json::to_vec(&self.0).expect("a mapping value is always writable as JSON")
+        let mut text = Vec::with_capacity(512);
+        serde_json::to_writer(&mut text, &self.0).expect("a mapping value is always writable as JSON");
+        text
     }
 
     /// The same value for code that works with `serde_json`.

@@ -12,7 +12,7 @@ use vrl::compiler::state::{LocalEnv, TypeState};
 use vrl::compiler::{CompileConfig, Compiler};
 use vrl::diagnostic::{DiagnosticList, Span};
 use vrl::parser::ast;
-use vrl::path::OwnedTargetPath;
+use vrl::path::{OwnedTargetPath, PathPrefix};
 use vrl::value::Kind;
 use vrl::value::kind::{Collection, Field};
 
@@ -87,6 +87,12 @@ impl Program {
         &self.0.source
     }
 
+    /// Whether it reads anything of `%`.
+    #[must_use]
+    pub fn reads_metadata(&self) -> bool {
+        self.0.engine.info().target_queries.iter().any(|path| path.prefix == PathPrefix::Metadata)
+    }
+
     pub(crate) fn engine(&self) -> &vrl::compiler::Program {
         &self.0.engine
     }
@@ -142,7 +148,9 @@ fn compile_here(source: &str, purpose: Purpose) -> Result<Compiled, CompileError
     let engine = compile_tree(tree.clone(), purpose, functions::allowed(purpose)).map_err(engine_error)?;
     result::check(source, &engine, &tree, purpose).map_err(fault)?;
     // Compiled twice so that messages never show the size checks that the user did not write.
-    let engine = match syntax::bound(tree).map_err(fault)? {
+    let shorter = purpose.may_change_data().then(|| syntax::unassign(tree.clone())).flatten();
+    let bound = syntax::bound(shorter.clone().unwrap_or(tree)).map_err(fault)?;
+    let engine = match bound.or(shorter) {
         None => engine,
         Some(tree) => compile_tree(tree, purpose, functions::allowed_and_internal(purpose)).map_err(engine_error)?,
     };

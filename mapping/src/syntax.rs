@@ -16,9 +16,11 @@ use crate::functions;
 use limits::Size;
 use numbers::number;
 
+mod last;
 mod limits;
 mod numbers;
 
+pub(crate) use last::unassign;
 pub(crate) use numbers::NUMBER_MARK;
 
 /// Longest source, in bytes: 16 KiB.

@@ -146,7 +146,7 @@ impl Account {
         }
         let event = lock(&self.window).note(sign, &self.policy, now);
         if let Some(event) = event
-            && self.transition(&event).await
+            && Box::pin(self.transition(&event)).await
             && let Event::Trip { cause, reason } = &event
         {
             lock(&self.window).clear();

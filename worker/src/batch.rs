@@ -30,6 +30,10 @@ impl<T> Batcher<T> {
         if !self.gathered.is_empty() && grown > limit {
             full.push(self.flush());
         }
+        if self.gathered.is_empty() {
+            // One alone needs no room for more; of many, nobody knows how many will come in time.
+            self.gathered.reserve_exact(self.most.min(8));
+        }
         self.gathered.push(item);
         self.bytes += bytes;
         self.began.get_or_insert(now);

@@ -69,21 +69,37 @@ pub fn from_structured(body: &Bytes) -> Result<(BTreeMap<String, String>, Bytes)
     Ok((attributes, Bytes::copy_from_slice(raw.get().as_bytes())))
 }
 
-/// The attributes of an event, with the Integration's defaults and an id for those that carry none.
-pub fn attributes(mut given: BTreeMap<String, String>, defaults: &EventDefaults, id: &str) -> EventAttributes {
-    let mut take = |name: &str| given.remove(name).filter(|value| !value.is_empty());
-    let attributes = EventAttributes {
-        id: take("id").unwrap_or_else(|| id.to_owned()),
-        source: take("source").unwrap_or_else(|| defaults.source.clone()),
-        r#type: take("type").unwrap_or_else(|| defaults.r#type.clone()),
-        time: take("time"),
-        subject: take("subject"),
-        data_content_type: take("datacontenttype"),
-        extensions: BTreeMap::new(),
-    };
-    given.remove("specversion");
-    given.retain(|name, value| name.bytes().all(|byte| byte.is_ascii_alphanumeric()) && value.len() <= LONGEST_VALUE);
-    EventAttributes { extensions: given.into_iter().take(MOST_EXTENSIONS).collect(), ..attributes }
+/// The attributes of an event, with the Integration's defaults for those that carry none. The id is empty where none is
+/// given. Of two with one name the later one counts.
+pub fn attributes<'a>(
+    given: impl IntoIterator<Item = (Cow<'a, str>, String)>,
+    defaults: &EventDefaults,
+) -> EventAttributes {
+    let mut found = EventAttributes::default();
+    for (name, value) in given {
+        match name.as_ref() {
+            "id" => found.id = value,
+            "source" => found.source = value,
+            "type" => found.r#type = value,
+            "time" => found.time = Some(value).filter(|value| !value.is_empty()),
+            "subject" => found.subject = Some(value).filter(|value| !value.is_empty()),
+            "datacontenttype" => found.data_content_type = Some(value).filter(|value| !value.is_empty()),
+            "specversion" => {}
+            name if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) && value.len() <= LONGEST_VALUE => {
+                found.extensions.insert(name.to_owned(), value);
+            }
+            _ => {}
+        }
+    }
+    while found.extensions.len() > MOST_EXTENSIONS {
+        found.extensions.pop_last();
+    }
+    for (value, default) in [(&mut found.source, &defaults.source), (&mut found.r#type, &defaults.r#type)] {
+        if value.is_empty() {
+            value.clone_from(default);
+        }
+    }
+    found
 }
 
 /// A value as it may stand in a header of HTTP or NATS.

@@ -3,11 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use ropeway_crds::worker_config::{CONFIG_VERSION, WorkerConfig};
-use ropeway_mapping::{Program, Purpose, compile};
+use ropeway_mapping::{Program, Purpose};
 
 use crate::{
     deliver::address::{AddressPolicy, RangeError},
-    map::{LaneMapping, ProgramError},
+    map::{LaneMapping, ProgramError, Programs},
 };
 
 /// A configuration that can't be used.
@@ -75,17 +75,19 @@ pub fn prepare(bytes: &[u8]) -> Result<Prepared, ConfigError> {
     let addresses = Arc::new(AddressPolicy::new(&config.allowed_private_ranges).map_err(ConfigError::Range)?);
     let mut errors = Vec::new();
     let mut mappings = Vec::new();
+    let mut programs = Programs::default();
     let mut event_ids = Vec::new();
     for integration in &config.integrations {
         let mut lanes = Vec::new();
+        let shared = Arc::new(integration.clone());
         for lane in 0..integration.lanes.len() {
-            match LaneMapping::compile(&config.namespace, integration, lane) {
+            match LaneMapping::compile(&config.namespace, &shared, lane, &mut programs) {
                 Ok(mapping) => lanes.push(mapping),
                 Err(found) => errors.extend(found),
             }
         }
         mappings.push(lanes);
-        let id = integration.event.id.as_ref().map(|source| compile(source, Purpose::Key)).transpose();
+        let id = integration.event.id.as_ref().map(|source| programs.compile(source, Purpose::Key)).transpose();
         event_ids.push(id.unwrap_or_else(|source| {
             errors.push(ProgramError { field: "event.id".into(), source });
             None

@@ -113,6 +113,24 @@ impl Tally {
         }
     }
 
+    /// Counts events that nothing more is to be done for; their end has taken effect.
+    pub fn done(&self, ends: impl IntoIterator<Item = Done>, now: Timestamp) {
+        let mut inner = self.lock();
+        inner.turn();
+        for end in ends {
+            let counts = counts_of(&Settlement::Done(end));
+            inner.unflushed = inner.unflushed.plus(counts);
+            inner.total = inner.total.plus(counts);
+            if end == Done::Delivered {
+                inner.last_success = Some(now);
+                inner.credentials_refused = false;
+                if let Some((attempts, _)) = inner.slots.back_mut() {
+                    *attempts += 1;
+                }
+            }
+        }
+    }
+
     /// A retry or a dead letter could not be written, so its original stays.
     pub fn unsettled(&self, settlement: &Settlement, error: &SettleFailure) {
         let reason = match settlement {

@@ -1,8 +1,8 @@
 //! Stage decode: a [`Message`] comes in, an [`Event`] with its delivery's history goes out. Pure.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::{
@@ -62,22 +62,28 @@ pub enum DecodeError {
 
 /// Reads what a delivery has behind it. Headers that make no sense count as absent, since anyone may write to a user's stream.
 pub fn history(headers: Option<&HeaderMap>, position: &Position, stream_created: Timestamp) -> History {
-    let text = |name| headers.and_then(|headers| headers.get(name)).map(|value| value.as_str());
-    let number = |name| text(name).and_then(|value| value.parse::<u64>().ok());
-    let small = |name, default: u32| number(name).and_then(|value| u32::try_from(value).ok()).unwrap_or(default);
-    let delivery = match text(headers::DELIVERY) {
-        Some(delivery) if is_token(delivery) => delivery.to_owned(),
-        // A user's stream has no delivery ids.
-        _ => delivery_in_stream(stream_created, position.sequence, position.stored),
-    };
-    History {
-        delivery,
-        attempt: small(headers::ATTEMPT, 1).max(1),
-        resend: small(headers::RESEND, 0),
-        first_failure: text(headers::FIRST_FAILURE).and_then(|value| value.parse().ok()),
-        held: Duration::from_millis(number(headers::HELD_MS).unwrap_or(0)),
-        parks: small(headers::PARKS, 0),
+    let mut history =
+        History { delivery: String::new(), attempt: 1, resend: 0, first_failure: None, held: Duration::ZERO, parks: 0 };
+    // One look at each header costs less than a search for each name, and most events carry one of them at most.
+    for (name, values) in headers.iter().flat_map(|headers| headers.iter()) {
+        let Some(value) = values.first().map(HeaderValue::as_str) else { continue };
+        let number = || value.parse::<u64>().ok();
+        let small = |default: u32| number().and_then(|value| u32::try_from(value).ok()).unwrap_or(default);
+        match name.as_ref() {
+            headers::DELIVERY if is_token(value) => value.clone_into(&mut history.delivery),
+            headers::ATTEMPT => history.attempt = small(1).max(1),
+            headers::RESEND => history.resend = small(0),
+            headers::FIRST_FAILURE => history.first_failure = value.parse().ok(),
+            headers::HELD_MS => history.held = Duration::from_millis(number().unwrap_or(0)),
+            headers::PARKS => history.parks = small(0),
+            _ => {}
+        }
     }
+    if history.delivery.is_empty() {
+        // A user's stream has no delivery ids.
+        history.delivery = delivery_in_stream(stream_created, position.sequence, position.stored);
+    }
+    history
 }
 
 /// Reads the event itself.
@@ -94,30 +100,38 @@ pub fn event(
         return Err(DecodeError::TooLarge { size: body.len() });
     }
     let text = |name| headers.and_then(|headers| headers.get(name)).map(|value| value.as_str());
-    let (attributes, body) = if text(headers::CONTENT_TYPE).is_some_and(cloud_event::is_structured) {
-        cloud_event::from_structured(body)?
+    let content_type = text(headers::CONTENT_TYPE);
+    let (attributes, data) = if content_type.is_some_and(cloud_event::is_structured) {
+        let (given, data) = cloud_event::from_structured(body)?;
+        (cloud_event::attributes(given.into_iter().map(|(name, value)| (name.into(), value)), defaults), data)
     } else {
-        let mut attributes = BTreeMap::new();
-        for (name, values) in headers.iter().flat_map(|headers| headers.iter()) {
-            let name: &str = name.as_ref();
-            let attribute = name.to_ascii_lowercase();
-            if let (Some(attribute), Some(value)) =
-                (attribute.strip_prefix(headers::CLOUD_EVENT_PREFIX), values.first())
-            {
-                attributes.insert(attribute.to_owned(), cloud_event::decode_header(value.as_str()));
-            }
-        }
-        if let Some(content_type) = text(headers::CONTENT_TYPE) {
-            attributes.insert("datacontenttype".into(), content_type.to_owned());
-        }
-        (attributes, body.clone())
+        let binary = headers.iter().flat_map(|headers| headers.iter()).filter_map(attribute);
+        let content_type = content_type.map(|value| ("datacontenttype".into(), value.to_owned()));
+        (cloud_event::attributes(binary.chain(content_type), defaults), body.clone())
     };
-    let data = Data::parse(&body).map_err(DecodeError::NotJson)?;
+    let data = Data::parse_shared(&data).map_err(DecodeError::NotJson)?;
     if !data.is_object() {
         return Err(DecodeError::NotAnObject);
     }
-    let message_id = text(headers::MESSAGE_ID).unwrap_or(delivery);
-    Ok(Event { attributes: cloud_event::attributes(attributes, defaults, message_id), data })
+    let mut attributes = attributes;
+    if attributes.id.is_empty() {
+        attributes.id = text(headers::MESSAGE_ID).unwrap_or(delivery).to_owned();
+    }
+    Ok(Event { attributes, data })
+}
+
+/// The attribute that a header of binary mode carries, if it is one.
+fn attribute<'a>((name, values): (&'a HeaderName, &'a Vec<HeaderValue>)) -> Option<(Cow<'a, str>, String)> {
+    let name: &str = name.as_ref();
+    let (prefix, name) = name.split_at_checked(headers::CLOUD_EVENT_PREFIX.len())?;
+    if !prefix.eq_ignore_ascii_case(headers::CLOUD_EVENT_PREFIX) {
+        return None;
+    }
+    let name = match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
+    };
+    Some((name, cloud_event::decode_header(values.first()?.as_str())))
 }
 
 /// Whether a text may stand in a subject as one token.

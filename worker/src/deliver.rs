@@ -3,12 +3,17 @@
 //! A failed delivery is a value; there is no error to hand on.
 
 pub mod address;
+mod connect;
 pub mod credentials;
 pub mod http;
 mod judge;
+mod request;
 pub mod search;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_nats::HeaderMap as NatsHeaders;
 use jiff::Timestamp;
@@ -16,12 +21,9 @@ use ropeway_crds::{
     account::Cause,
     headers as h,
     names::{LaneId, ShortUid},
-    provider::Provider,
-    secret_ref::SecretKeyRef,
     worker_config::LaneConfig,
 };
 use ropeway_mapping::Program;
-use secrecy::ExposeSecret;
 
 use crate::{
     account::{Account, Permit, breaker::Sign},
@@ -35,18 +37,20 @@ use crate::{
     io::{jetstream::Broker, shadow::Kept},
     lane::Trial,
     map::Record,
-    provider::{self, Failure, Outcome, Request, Verdict},
+    provider::{self, Failure, Outcome, Verdict, http::Frame},
     secret::{SecretError, Secrets},
 };
 
 /// What a lane needs to deliver.
 #[derive(Debug)]
 pub struct Deliverer {
-    config: LaneConfig,
+    config: Arc<LaneConfig>,
     outcomes: Vec<Program>,
     secrets: Secrets,
     door: HttpDoor,
     broker: Broker,
+    /// What all requests have in common, where nothing of it comes from a Secret.
+    frame: OnceLock<Frame>,
     /// The Integration whose requests are kept instead of being sent, if that is its mode.
     shadow_of: Option<ShortUid>,
 }
@@ -83,7 +87,7 @@ pub struct Exchange {
 impl Deliverer {
     /// A deliverer for one lane. `outcomes` are the compiled programs of its outcome rules.
     pub fn new(
-        config: LaneConfig,
+        config: Arc<LaneConfig>,
         outcomes: Vec<Program>,
         secrets: Secrets,
         addresses: Arc<AddressPolicy>,
@@ -91,12 +95,12 @@ impl Deliverer {
         shadow_of: Option<ShortUid>,
     ) -> Self {
         let door = HttpDoor::new(config.tls.clone(), secrets.clone(), addresses);
-        Self { config, outcomes, secrets, door, broker, shadow_of }
+        Self { config, outcomes, secrets, door, broker, shadow_of, frame: OnceLock::new() }
     }
 
     /// The first Secret key that is missing or unusable, if any.
     pub fn missing_secret(&self) -> Option<SecretError> {
-        let LaneConfig { provider, auth, tls, .. } = &self.config;
+        let LaneConfig { provider, auth, tls, .. } = &*self.config;
         let auth_keys = auth.iter().flat_map(|auth| auth.secret_keys()).cloned();
         let tls_keys = tls.iter().flat_map(|tls| tls.secret_keys());
         provider
@@ -116,18 +120,41 @@ impl Deliverer {
         manner: Manner,
         permit: Permit,
     ) -> Exchange {
-        let mut permit = Some(permit);
+        let (outcome, sign) = self.send(account, parcels, manner).await;
+        drop(permit);
+        match outcome {
+            // Not one alone is refused, so it has to be found out which.
+            Outcome::Rejected(_) if parcels.len() > 1 => {
+                Box::pin(self.search(account, parcels, manner, outcome, sign)).await
+            }
+            outcome => Exchange { outcomes: vec![outcome; parcels.len()], sign, too_large: None },
+        }
+    }
+
+    /// Finds out which of several records are refused, beginning with what came back for all of them.
+    async fn search(
+        &self,
+        account: &Arc<Account>,
+        parcels: &[Parcel<'_>],
+        manner: Manner,
+        first: Outcome,
+        sign: Sign,
+    ) -> Exchange {
         let mut search = Search::new(parcels.len());
-        let mut exchange = Exchange { outcomes: Vec::new(), sign: Sign::Answered, too_large: None };
+        let mut exchange = Exchange { outcomes: Vec::new(), sign, too_large: None };
+        let mut known = Some(first);
         while let Some(sending) = search.send_next() {
             let portion: Vec<Parcel<'_>> = sending.iter().map(|index| parcels[*index]).collect();
-            let permit = match permit.take() {
-                Some(permit) => permit,
-                None => account.pace().permit(account).await,
+            let outcome = match known.take() {
+                Some(outcome) => outcome,
+                None => {
+                    let permit = account.pace().permit(account).await;
+                    let (outcome, sign) = self.send(account, &portion, manner).await;
+                    drop(permit);
+                    exchange.sign = sign;
+                    outcome
+                }
             };
-            let (outcome, sign) = self.send(account, &portion, manner).await;
-            drop(permit);
-            exchange.sign = sign;
             let reply = match outcome {
                 Outcome::Rejected(failure) if failure.code == Some(413) => {
                     if portion.len() > 1 {
@@ -155,7 +182,10 @@ impl Deliverer {
         if account.pace().honors_headers() {
             let limited = sign == Sign::Limited;
             let most = self.config.delivery.retry_after_max.std();
-            account.pace().slow_down(hint.pause(limited).map(|pause| pause.min(most)), limited).await;
+            let pause = hint.pause(limited).map(|pause| pause.min(most));
+            if pause.is_some() || limited {
+                Box::pin(account.pace().slow_down(pause, limited)).await;
+            }
         }
         // A trial's result is told by whoever makes it.
         let tripped = manner.trial != Trial::Circuit && account.note(&sign, manner.retry).await;
@@ -171,10 +201,10 @@ impl Deliverer {
     async fn exchange(&self, parcels: &[Parcel<'_>]) -> Verdict {
         let records: Vec<&Record> = parcels.iter().map(|parcel| parcel.record).collect();
         if let Some(integration) = &self.shadow_of {
-            return self.shadow(integration, &records).await;
+            return Box::pin(self.shadow(integration, &records)).await;
         }
         if let (Some(nats), [record]) = (&self.config.provider.nats, records.as_slice()) {
-            return self.publish(&nats.subject, record).await;
+            return Box::pin(self.publish(&nats.subject, record)).await;
         }
         let request = match self.request(&records) {
             Ok(request) => request,
@@ -234,37 +264,6 @@ impl Deliverer {
                 failure: Failure::silent(format!("{error}: {}", error.source)),
             }),
         }
-    }
-
-    fn request(&self, records: &[&Record]) -> Result<Request, Outcome> {
-        let Provider { http, webhook, nats: _ } = &self.config.provider;
-        let made = match (http, webhook, records) {
-            (Some(http), _, _) => {
-                let mut values = Vec::new();
-                for header in http.headers.iter().flatten() {
-                    values.push(match (&header.value, &header.value_from) {
-                        (_, Some(source)) => self.text(&source.secret_key_ref)?,
-                        (value, None) => value.clone().unwrap_or_default(),
-                    });
-                }
-                provider::http::request(http, &values, self.config.idempotency_header.as_deref(), records)
-            }
-            (_, Some(webhook), [record]) => {
-                let keys = webhook.signing.keys.iter().map(|key| self.text(key.key()));
-                let keys = keys.collect::<Result<Vec<_>, _>>()?;
-                provider::webhook::request(webhook, &keys, record, Timestamp::now())
-            }
-            _ => return Err(unusable("the Destination names no provider".into())),
-        };
-        let mut request = made.map_err(|error| unusable(error.to_string()))?;
-        if let (Some(auth), None) = (&self.config.auth, &self.shadow_of) {
-            credentials::apply(auth, &self.secrets, &mut request)?;
-        }
-        Ok(request)
-    }
-
-    fn text(&self, key: &SecretKeyRef) -> Result<String, Outcome> {
-        self.secrets.text(key).map(|text| text.expose_secret().to_owned()).map_err(missing)
     }
 }
 

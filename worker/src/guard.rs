@@ -34,6 +34,11 @@ impl Guard {
         }
     }
 
+    /// Notes that so many events did not become dead letters.
+    pub fn note_good(&mut self, events: u64, policy: &HoldPolicy, now: Timestamp) {
+        self.slot(policy, now).events += events;
+    }
+
     /// Whether one more dead letter with this reason is one too many.
     pub fn objects(&mut self, reason: DeadLetterReason, policy: &HoldPolicy, now: Timestamp) -> bool {
         self.slot(policy, now);

@@ -7,9 +7,11 @@
 //! A lane runs while it is wished to, while its Destination's circuit is closed, and while it is not held itself. Otherwise
 //! it waits, and now and then takes a single event to try whether things are better.
 
+mod ending;
 mod flow;
 mod hold;
 mod ordered;
+mod prepare;
 mod probe;
 mod relief;
 mod work;
@@ -78,7 +80,7 @@ pub struct Lane {
     /// The stream that its events come from.
     pub events_stream: String,
     /// Its configuration.
-    pub config: LaneConfig,
+    pub config: Arc<LaneConfig>,
     /// The fingerprint of the worker's configuration: a lane that is held goes on under another one.
     pub fingerprint: String,
     /// Attributes of events that carry none.
@@ -135,18 +137,19 @@ impl Lane {
         while !stop.is_cancelled() {
             let wished = *state.borrow_and_update();
             let pause = match wished {
-                Some(State::Running) => match self.learn().await {
+                // Boxed, as is everything that a lane does rarely: a thousand idle lanes need no room for it.
+                Some(State::Running) => match Box::pin(self.learn()).await {
                     Err(problem) => {
                         self.tally.unbound(problem);
                         REOPEN
                     }
                     Ok(None) => self.serve(wished, &mut state, &stop).await,
-                    Ok(Some(blocked)) => self.wait(wished, blocked, &mut state, &stop).await,
+                    Ok(Some(blocked)) => Box::pin(self.wait(wished, blocked, &mut state, &stop)).await,
                 },
                 _ => {
                     // Nothing is in hand here, so a pause has taken effect; the lane is still looked after.
                     self.tally.take_effect(wished);
-                    self.look().await;
+                    Box::pin(self.look()).await;
                     REOPEN
                 }
             };
@@ -200,7 +203,7 @@ impl Lane {
         stop: &CancellationToken,
     ) -> Duration {
         let capacity = self.capacity();
-        match self.open(capacity).await {
+        match Box::pin(self.open(capacity)).await {
             Ok(streams) => {
                 self.tally.bound();
                 self.tally.take_effect(wished);

@@ -1,7 +1,7 @@
 //! Stage map: an [`Event`] comes in, a [`Record`] for one destination goes out, or nothing where the filter keeps it
 //! back. Pure: the programs are compiled before, and they can neither wait nor reach out.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use ropeway_crds::worker_config::{IntegrationConfig, LaneConfig};
@@ -23,6 +23,26 @@ pub struct Record {
     pub attributes: Arc<EventAttributes>,
 }
 
+/// Programs that were compiled before: lanes often share one, and it is large.
+#[derive(Debug, Default)]
+pub struct Programs(HashMap<(String, Purpose), Program>);
+
+impl Programs {
+    /// The program for a purpose.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub fn compile(&mut self, source: &str, purpose: Purpose) -> Result<Program, CompileError> {
+        let known = (source.to_owned(), purpose);
+        if let Some(program) = self.0.get(&known) {
+            return Ok(program.clone());
+        }
+        let program = compile(source, purpose)?;
+        self.0.insert(known, program.clone());
+        Ok(program)
+    }
+}
+
 /// The compiled programs of one lane.
 #[derive(Clone, Debug)]
 pub struct LaneMapping {
@@ -31,7 +51,11 @@ pub struct LaneMapping {
     mapping: Mapping,
     dedup_key: Option<Program>,
     order_key: Option<Program>,
-    case: Arc<Case>,
+    /// Whether a program reads more of an event than its data.
+    reads_context: bool,
+    /// The configuration that it is part of, shared by all lanes of the Integration.
+    whole: Arc<IntegrationConfig>,
+    index: usize,
     /// The programs of `delivery.outcomes`, in their order.
     pub outcomes: Vec<Program>,
 }
@@ -52,12 +76,17 @@ impl LaneMapping {
     ///
     /// # Errors
     /// One for each expression that does not compile.
-    pub fn compile(namespace: &str, integration: &IntegrationConfig, index: usize) -> Result<Self, Vec<ProgramError>> {
+    pub fn compile(
+        namespace: &str,
+        integration: &Arc<IntegrationConfig>,
+        index: usize,
+        programs: &mut Programs,
+    ) -> Result<Self, Vec<ProgramError>> {
         let lane: &LaneConfig = &integration.lanes[index];
         let mut errors = Vec::new();
         let mut program = |field: String, source: Option<&String>, purpose: Purpose| {
             let source = source?;
-            compile(source, purpose).map_err(|source| errors.push(ProgramError { field, source })).ok()
+            programs.compile(source, purpose).map_err(|source| errors.push(ProgramError { field, source })).ok()
         };
         let at = |field: &str| format!("destinations[{}].{field}", lane.destination);
         let normalize = program("normalize".into(), integration.normalize.as_ref(), Purpose::Normalize);
@@ -75,6 +104,7 @@ impl LaneMapping {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let reads_context = [&normalize, &filter, &transform].into_iter().flatten().any(Program::reads_metadata);
         let destination = DestinationMapping { name: lane.destination.clone(), filter, transform };
         Ok(Self {
             integration: IntegrationName { name: integration.name.clone(), namespace: namespace.to_owned() },
@@ -82,14 +112,16 @@ impl LaneMapping {
             mapping: Mapping { normalize, destinations: vec![destination] },
             dedup_key,
             order_key,
-            case: Arc::new(Case::of(namespace, integration, index)),
+            reads_context,
+            whole: Arc::clone(integration),
+            index,
             outcomes,
         })
     }
 
     /// What a child process needs to do the same.
-    pub(crate) fn case(&self) -> &Case {
-        &self.case
+    pub(crate) fn case(&self) -> Case {
+        Case::of(&self.integration.namespace, &self.whole, self.index)
     }
 
     /// The record for this lane's destination as JSON; `None` where its filter keeps the event back.
@@ -98,7 +130,10 @@ impl LaneMapping {
     /// If an expression fails on this event or breaks a limit.
     pub fn record(&self, event: &Event) -> Result<Option<Bytes>, MapError> {
         fault::poisoned(event);
-        let context = Context::new(&event.attributes, &self.integration);
+        let context = match self.reads_context {
+            true => Context::new(&event.attributes, &self.integration),
+            false => Context::unread(),
+        };
         let normalized = self.mapping.normalize(Input { data: &event.data, context: &context }, &self.limits)?;
         let input = Input { data: &normalized, context: &context };
         let [destination] = self.mapping.destinations.as_slice() else {

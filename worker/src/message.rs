@@ -116,6 +116,20 @@ impl Message {
         ended.map_err(|source| SettleError { stream, sequence, source })
     }
 
+    /// Ends the lives of messages of one consumer, and waits until the server has confirmed that. Answers whether it has;
+    /// if not, each may still be acknowledged on its own.
+    pub async fn acknowledge_together(messages: Vec<&Self>, broker: &Broker) -> bool {
+        if messages.iter().any(|message| message.origin == Origin::Held) {
+            return false;
+        }
+        let mut replies = Vec::with_capacity(messages.len());
+        for message in messages {
+            fault::reached(Step::Acknowledging);
+            replies.push(message.reply());
+        }
+        broker.acknowledge_together(replies).await
+    }
+
     /// Hands the message back, to be handed out again at once to whoever asks. Best effort: unconfirmed, it comes again
     /// when its acknowledgement is overdue.
     pub async fn give_back(self) {

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     io::Read,
     process::{ExitCode, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,10 @@ use ropeway_mapping::{Data, EventAttributes};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
-use crate::{decode::Event, map::LaneMapping};
+use crate::{
+    decode::Event,
+    map::{LaneMapping, Programs},
+};
 
 /// The hidden argument under which a binary calls [`child_main`].
 pub const CHILD_ARGUMENT: &str = "map-event";
@@ -59,10 +63,9 @@ impl Case {
 pub async fn survives(mapping: &LaneMapping, event: &Event) -> bool {
     let EventAttributes { id, source, r#type, time, subject, data_content_type, extensions } = event.attributes.clone();
     let case = Case {
-        namespace: mapping.case().namespace.clone(),
-        integration: mapping.case().integration.clone(),
         event: Attributes { id, source, r#type, time, subject, data_content_type, extensions },
         data: String::from_utf8(event.data.to_json_bytes()).unwrap_or_default(),
+        ..mapping.case()
     };
     match ask(&case).await {
         Ok(survived) => survived,
@@ -108,9 +111,9 @@ pub fn child_main() -> ExitCode {
     let Attributes { id, source, r#type, time, subject, data_content_type, extensions } = case.event;
     let attributes = EventAttributes { id, source, r#type, time, subject, data_content_type, extensions };
     let event = Event { attributes, data };
-    let mapping = (0..case.integration.lanes.len())
-        .next()
-        .and_then(|lane| LaneMapping::compile(&case.namespace, &case.integration, lane).ok());
+    let integration = Arc::new(case.integration);
+    let compile = |lane| LaneMapping::compile(&case.namespace, &integration, lane, &mut Programs::default()).ok();
+    let mapping = (0..integration.lanes.len()).next().and_then(compile);
     let Some(mapping) = mapping else { return unreadable };
     let worker = std::thread::Builder::new().stack_size(ropeway_mapping::STACK_SIZE);
     // An error of the mapping is an answer like any other: only dying counts.

@@ -7,11 +7,10 @@ pub mod webhook;
 
 use std::time::Duration;
 
-use ::http::{HeaderMap, Method, StatusCode};
+use ::http::{HeaderMap, Method, StatusCode, Uri};
 use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::account::Cause;
-use url::Url;
 
 use hint::{Hint, hint};
 
@@ -21,7 +20,7 @@ pub struct Request {
     /// The method.
     pub method: Method,
     /// The address.
-    pub url: Url,
+    pub uri: Uri,
     /// Headers, the content type among them.
     pub headers: HeaderMap,
     /// The body.

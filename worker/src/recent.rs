@@ -23,67 +23,73 @@ pub struct Recent(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    known: HashSet<u128>,
-    order: VecDeque<u128>,
+    known: HashSet<Key>,
+    order: VecDeque<Key>,
 }
 
 impl Recent {
     /// Whether this delivery was finished lately.
-    pub fn knows(&self, history: &History) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).known.contains(&key(history))
+    pub fn knows(&self, key: Key) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).known.contains(&key)
     }
 
-    /// Remembers a finished delivery, and forgets the oldest beyond the limit.
-    pub fn remember(&self, history: &History) {
+    /// Remembers finished deliveries, and forgets the oldest beyond the limit.
+    pub fn remember(&self, keys: impl IntoIterator<Item = Key>) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key(history);
-        if inner.known.insert(key) {
-            inner.order.push_back(key);
-        }
-        if inner.order.len() > MOST
-            && let Some(oldest) = inner.order.pop_front()
-        {
-            inner.known.remove(&oldest);
+        for key in keys {
+            if inner.known.insert(key) {
+                inner.order.push_back(key);
+            }
+            if inner.order.len() > MOST
+                && let Some(oldest) = inner.order.pop_front()
+            {
+                inner.known.remove(&oldest);
+            }
         }
     }
 }
 
-/// 128 bits of a SHA-256: ids may come from a user's stream, and two that meet would lose an event.
-fn key(history: &History) -> u128 {
-    let text = format!("{}:{}", history.delivery, history.resend);
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte))
+/// What a delivery is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(u128);
+
+impl Key {
+    /// 128 bits of a SHA-256: ids may come from a user's stream, and two that meet would lose an event.
+    pub fn of(history: &History) -> Self {
+        let digest = Sha256::new().chain_update(&history.delivery).chain_update([b':']);
+        let digest = digest.chain_update(history.resend.to_le_bytes()).finalize();
+        Self(digest.iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn history(delivery: usize, resend: u32, attempt: u32) -> History {
+    fn key(delivery: usize, resend: u32, attempt: u32) -> Key {
         let held = std::time::Duration::ZERO;
-        History { delivery: delivery.to_string(), attempt, resend, first_failure: None, held, parks: 0 }
+        Key::of(&History { delivery: delivery.to_string(), attempt, resend, first_failure: None, held, parks: 0 })
     }
 
     #[test]
     fn a_finished_delivery_is_known_whatever_its_attempt_but_a_resend_is_another() {
         let recent = Recent::default();
-        recent.remember(&history(1, 0, 2));
-        assert!(recent.knows(&history(1, 0, 1)));
-        assert!(!recent.knows(&history(1, 1, 1)));
-        assert!(!recent.knows(&history(2, 0, 1)));
+        recent.remember([key(1, 0, 2)]);
+        assert!(recent.knows(key(1, 0, 1)));
+        assert!(!recent.knows(key(1, 1, 1)));
+        assert!(!recent.knows(key(2, 0, 1)));
     }
 
     #[test]
     fn it_stays_bounded() {
         let recent = Recent::default();
         for delivery in 0..3 * MOST {
-            recent.remember(&history(delivery, 0, 1));
-            recent.remember(&history(delivery, 0, 1));
+            recent.remember([key(delivery, 0, 1), key(delivery, 0, 1)]);
         }
         let inner = recent.0.lock().unwrap();
         assert_eq!((inner.known.len(), inner.order.len()), (MOST, MOST));
         drop(inner);
-        assert!(recent.knows(&history(3 * MOST - 1, 0, 1)));
-        assert!(!recent.knows(&history(0, 0, 1)));
+        assert!(recent.knows(key(3 * MOST - 1, 0, 1)));
+        assert!(!recent.knows(key(0, 0, 1)));
     }
 }

@@ -45,6 +45,11 @@ impl Trimmer {
     pub async fn trim(&self, now: Timestamp) -> Result<(), BrokerError> {
         let stream = events_stream(&self.uid);
         let Some((record, revision)) = self.broker.trim_record(&self.uid).await? else { return Ok(()) };
+        let (first, last) = self.broker.bounds(&stream).await?;
+        if record.floor >= last && (first > record.floor || record.floor == 0) {
+            // Nothing is left that could go, so nobody needs to be asked how far they are.
+            return Ok(());
+        }
         let mut acknowledged = BTreeMap::new();
         for (destination, lane) in &self.lanes {
             if let AckFloor::At(floor) = self.broker.ack_floor(&stream, lane).await? {
@@ -65,7 +70,6 @@ impl Trimmer {
             // A worker may have died between its record and its purge.
             None => record.floor,
         };
-        let (first, _) = self.broker.bounds(&stream).await?;
         if first <= floor {
             self.broker.purge_below(&stream, floor + 1).await?;
         }

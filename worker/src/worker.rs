@@ -229,19 +229,20 @@ fn new_lane(
 ) -> Arc<Lane> {
     let addresses = Arc::clone(&shared.prepared.addresses);
     let outcomes = mapping.outcomes.clone();
+    let config = Arc::new(config.clone());
     Arc::new(Lane {
         id: LaneId::new(&integration.uid, &config.destination),
         worker: shared.name.to_owned(),
         integration: integration.name.clone(),
         uid: integration.uid.clone(),
         events_stream: stream.to_owned(),
-        config: config.clone(),
+        config: Arc::clone(&config),
         defaults: integration.event.clone(),
         dedup: integration.dedup.clone(),
         retention: integration.dead_letter_retention.std(),
         mapping: mapping.clone(),
         deliverer: Deliverer::new(
-            config.clone(),
+            config,
             outcomes,
             shared.secrets.clone(),
             addresses,

@@ -159,8 +159,25 @@ proptest! {
     }
 
     #[test]
+    fn sharing_the_body_gives_the_same_value_or_the_same_error(
+        value in any_json(),
+        pretty in any::<bool>(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let text = if pretty { format!("{value:#}") } else { value.to_string() };
+        let told = |parsed: Result<Data, ParseError>| parsed.map(|data| data.0).map_err(|error| error.to_string());
+        let mut body = text.into_bytes();
+        prop_assert_eq!(told(Data::parse(&body)), told(Data::parse_shared(&body.clone().into())));
+        let place = at.index(body.len());
+        body[place] = byte;
+        prop_assert_eq!(told(Data::parse(&body)), told(Data::parse_shared(&body.into())));
+    }
+
+    #[test]
     fn no_bytes_make_parsing_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Data::parse(&bytes);
+        let told = |parsed: Result<Data, ParseError>| parsed.map(|data| data.0).map_err(|error| error.to_string());
+        prop_assert_eq!(told(Data::parse(&bytes)), told(Data::parse_shared(&bytes.into())));
     }
 
     #[test]

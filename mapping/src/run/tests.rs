@@ -278,3 +278,33 @@ fn the_time_zone_of_the_machine_does_not_matter() {
     let source = "{\"t\": parse_timestamp!(\"2026-01-02 03:04\", \"%Y-%m-%d %H:%M\")}";
     assert_eq!(json_of(source, &json!({})), Ok(json!({"t": "2026-01-02T03:04:00Z"})));
 }
+
+#[test]
+fn whether_the_last_expression_assigns_its_value_to_the_event_makes_no_difference() {
+    let event = json!({"a": 1, "b": {"c": 2}});
+    for (source, expected) in [
+        (". = {\"x\": .b}", json!({"x": {"c": 2}})),
+        (". = .b\n. = {\"x\": .c}", json!({"x": 2})),
+        (".b = {\"c\": 3}\n.", json!({"a": 1, "b": {"c": 3}})),
+        ("x = {\"y\": .a}\n. = x\n.", json!({"y": 1})),
+        (". |= {\"a\": 5}\n.", json!({"a": 5, "b": {"c": 2}})),
+        (". = {\"x\": replace(string!(%event.id), \"e\", \"--\")}", json!({"x": "--1"})),
+    ] {
+        assert_eq!(json_of(source, &event), Ok(expected), "{source}");
+    }
+}
+
+#[test]
+fn whether_an_expression_reads_metadata_is_known_before() {
+    for (source, reads) in [
+        (".", false),
+        (". = {\"x\": .a}", false),
+        ("%event.id", true),
+        ("x = %\n{\"x\": x.event.id}", true),
+        ("{\"x\": upcase(string!(%integration.name))}", true),
+        ("map_values({\"a\": 1}) -> |_v| { %event.time }", true),
+        ("if exists(%event.subject) { {} } else { . }", true),
+    ] {
+        assert_eq!(compiled(source, Purpose::Transform).reads_metadata(), reads, "{source}");
+    }
+}

@@ -53,7 +53,8 @@ fn every_door_has_one_keeper() {
     let doors = [
         ("operator", "kube::Api", vec!["operator/src/io/"]),
         ("operator", "async_nats::Client", vec!["operator/src/io/"]),
-        ("worker", "reqwest::", vec!["worker/src/deliver/"]),
+        ("worker", "hyper_util::", vec!["worker/src/deliver/"]),
+        ("worker", "reqwest::", vec![]),
         ("worker", "async_nats::jetstream::context", vec!["worker/src/io/"]),
         ("worker", "kube::", vec![]),
         ("crds", "tokio::", vec![]),

@@ -172,8 +172,10 @@ impl Pace {
 
     fn take(&self, account: &Arc<Account>) -> Result<Permit, Wait> {
         let mut inner = self.lock();
+        let inner = &mut *inner;
         let now = Timestamp::now().as_microsecond() + inner.offset;
-        let record = inner.known.value.clone().unwrap_or_default();
+        let unknown = LimitRecord::default();
+        let record = inner.known.value.as_ref().unwrap_or(&unknown);
         let closed = record.closed_until.saturating_mul(1_000) - now;
         if closed > 0 {
             return Err(Wait::For(Duration::from_micros(u64::try_from(closed).unwrap_or(0))));
@@ -182,7 +184,7 @@ impl Pace {
         if shared && inner.is_stale() {
             return Err(Wait::Lease);
         }
-        let most = self.policy.max_concurrency.map_or(CONCURRENCY, |most| limit::share(&record, most, &self.worker));
+        let most = self.policy.max_concurrency.map_or(CONCURRENCY, |most| limit::share(record, most, &self.worker));
         if self.under_way.load(Ordering::Acquire) >= most {
             return Err(Wait::Change);
         }

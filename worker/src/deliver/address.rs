@@ -4,11 +4,9 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
-    sync::Arc,
 };
 
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// A range that is no CIDR.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +40,29 @@ impl AddressPolicy {
     pub fn new(ranges: &[String]) -> Result<Self, RangeError> {
         let parse = |text: &String| IpNet::from_str(text).map_err(|_| RangeError { text: text.clone() });
         Ok(Self { allowed: ranges.iter().map(parse).collect::<Result<_, _>>()? })
+    }
+
+    /// Those addresses of a host that deliveries may go to.
+    ///
+    /// # Errors
+    /// If there are addresses, but none of that kind.
+    pub fn allowed(
+        &self,
+        host: &str,
+        found: impl IntoIterator<Item = SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, AddressRefused> {
+        let mut allowed = Vec::new();
+        let mut refused = None;
+        for address in found {
+            match self.check(host, address.ip()) {
+                Ok(()) => allowed.push(address),
+                Err(error) => refused = Some(error),
+            }
+        }
+        match (allowed.is_empty(), refused) {
+            (true, Some(refused)) => Err(refused),
+            _ => Ok(allowed),
+        }
     }
 
     /// Whether deliveries may go to this address of this host.
@@ -110,32 +131,6 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         (0xff00.., _) => Some("multicast"),
         (0x2001, 0x0db8) | (0x0100, 0) | (0x64, 0xff9b) => Some("reserved"),
         _ => None,
-    }
-}
-
-/// A resolver that hands on only addresses that deliveries may go to.
-#[derive(Clone, Debug)]
-pub struct CheckedResolver(pub Arc<AddressPolicy>);
-
-impl Resolve for CheckedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let policy = Arc::clone(&self.0);
-        Box::pin(async move {
-            let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            let mut allowed = Vec::new();
-            let mut refused = None;
-            for address in found {
-                match policy.check(&host, address.ip()) {
-                    Ok(()) => allowed.push(address),
-                    Err(error) => refused = Some(error),
-                }
-            }
-            match (allowed.is_empty(), refused) {
-                (true, Some(refused)) => Err(refused.into()),
-                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
-            }
-        })
     }
 }
 

@@ -1,9 +1,10 @@
 //! Puts credentials on a request. Pure but for the reading of mounted files.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Uri, header};
 use ropeway_crds::auth::{ApiKeyPlace, Auth};
 use secrecy::ExposeSecret;
+use url::Url;
 
 use super::{missing, unusable};
 use crate::{
@@ -45,12 +46,20 @@ pub fn apply(auth: &Auth, secrets: &Secrets, request: &mut Request) -> Result<()
                 request.headers.insert(name, sensitive(value.to_owned(), "auth.apiKey.value")?);
             }
             ApiKeyPlace::Query => {
-                request.url.query_pairs_mut().append_pair(&api_key.name, value);
+                request.uri = with_query(&request.uri, &api_key.name, value)?;
             }
             ApiKeyPlace::Body => into_body(&api_key.name, value, request)?,
         }
     }
     Ok(())
+}
+
+/// An address with one more pair in its query. No error says what the pair holds.
+fn with_query(uri: &Uri, name: &str, value: &str) -> Result<Uri, Outcome> {
+    let refuse = || unusable("auth.apiKey can't be put into the query of the provider's URL".into());
+    let mut url = Url::parse(&uri.to_string()).map_err(|_| refuse())?;
+    url.query_pairs_mut().append_pair(name, value);
+    Uri::try_from(url.as_str()).map_err(|_| refuse())
 }
 
 fn sensitive(value: String, field: &str) -> Result<HeaderValue, Outcome> {

@@ -11,12 +11,19 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Certificate, Client, Identity, redirect::Policy};
-use ropeway_crds::{auth::Tls, names::hash};
-use secrecy::ExposeSecret;
-use url::Host;
+use http::{HeaderValue, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy,
+    rt::{TokioExecutor, TokioTimer},
+};
+use ropeway_crds::auth::Tls;
+use secrecy::{ExposeSecret, SecretSlice};
 
-use super::address::{AddressPolicy, AddressRefused, CheckedResolver};
+use super::{
+    address::{AddressPolicy, AddressRefused},
+    connect::{self, Connector},
+};
 use crate::{
     provider::{Request, Response},
     secret::Secrets,
@@ -37,14 +44,25 @@ pub enum SendFailure {
     Transport(String),
 }
 
+/// How often a request is sent again at once that the other side of an HTTP/2 connection says it has not looked at.
+const NOT_TAKEN: usize = 2;
+
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("ropeway/", env!("CARGO_PKG_VERSION")));
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
+
+type Client = legacy::Client<Connector, Full<Bytes>>;
+
+/// The mounted certificates: authority, certificate, key; none where there is none.
+type Material = [Option<Arc<SecretSlice<u8>>>; 3];
+
 /// One lane's connections.
 #[derive(Debug)]
 pub struct HttpDoor {
     tls: Option<Tls>,
     secrets: Secrets,
     addresses: Arc<AddressPolicy>,
-    /// The client with the fingerprint of the certificates that it was made of.
-    client: Mutex<Option<(String, Client)>>,
+    /// The client with the certificates that it was made of.
+    client: Mutex<Option<(Material, Arc<Client>)>>,
 }
 
 impl HttpDoor {
@@ -60,57 +78,42 @@ impl HttpDoor {
     pub async fn send(&self, request: Request, deadline: Duration) -> Result<Response, SendFailure> {
         self.check_literal(&request)?;
         let client = self.client()?;
-        let sending = async {
-            let mut answer = client
-                .request(request.method, request.url)
-                .headers(request.headers)
-                .body(request.body)
-                .send()
-                .await
-                .map_err(failed)?;
-            let (status, headers) = (answer.status(), answer.headers().clone());
-            let mut body = BytesMut::new();
-            while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-                let room = MOST_OF_AN_ANSWER - body.len();
-                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if body.len() == MOST_OF_AN_ANSWER {
-                    break;
-                }
-            }
-            Ok(Response { status, headers, body: body.freeze() })
-        };
-        tokio::time::timeout(deadline, sending).await.unwrap_or_else(|_| {
+        tokio::time::timeout(deadline, exchange(&client, request)).await.unwrap_or_else(|_| {
             Err(SendFailure::Transport(format!("no whole answer within {}ms", deadline.as_millis())))
         })
     }
 
     /// A literal address never reaches the resolver, so it is checked here.
     fn check_literal(&self, request: &Request) -> Result<(), SendFailure> {
-        let address: IpAddr = match request.url.host() {
-            Some(Host::Ipv4(address)) => address.into(),
-            Some(Host::Ipv6(address)) => address.into(),
-            _ => return Ok(()),
-        };
-        let host = request.url.host_str().unwrap_or_default();
-        self.addresses.check(host, address).map_err(SendFailure::Address)
+        let host = request.uri.host().unwrap_or_default();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        match bare.parse::<IpAddr>() {
+            Ok(address) => self.addresses.check(host, address).map_err(SendFailure::Address),
+            Err(_) => Ok(()),
+        }
     }
 
     /// The client, made anew when a certificate has changed: pooled connections would outlive it.
-    fn client(&self) -> Result<Client, SendFailure> {
+    fn client(&self) -> Result<Arc<Client>, SendFailure> {
         let material = self.material()?;
-        let fingerprint = hash(&material.concat(), 26);
         let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = kept.as_ref().filter(|(of, _)| *of == fingerprint) {
-            return Ok(client.clone());
+        if let Some((_, client)) = kept.as_ref().filter(|(of, _)| same(of, &material)) {
+            return Ok(Arc::clone(client));
         }
-        let client = self.build(&material)?;
-        *kept = Some((fingerprint, client.clone()));
+        let connector = Connector::new(Arc::clone(&self.addresses), tls_of(&material)?);
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(64)
+            .build(connector);
+        let client = Arc::new(client);
+        *kept = Some((material, Arc::clone(&client)));
         Ok(client)
     }
 
-    /// The mounted certificates: authority, certificate, key; empty where there is none.
-    fn material(&self) -> Result<[Bytes; 3], SendFailure> {
-        let mut material = [Bytes::new(), Bytes::new(), Bytes::new()];
+    fn material(&self) -> Result<Material, SendFailure> {
+        let mut material = Material::default();
         let Some(tls) = &self.tls else { return Ok(material) };
         for key in tls.secret_keys() {
             let value = self.secrets.bytes(&key).map_err(|error| SendFailure::Configuration(error.to_string()))?;
@@ -119,39 +122,71 @@ impl HttpDoor {
                 (false, "tls.crt") => 1,
                 (false, _) => 2,
             };
-            material[place] = Bytes::copy_from_slice(value.expose_secret());
+            material[place] = Some(value);
         }
         Ok(material)
     }
-
-    fn build(&self, [authority, certificate, key]: &[Bytes; 3]) -> Result<Client, SendFailure> {
-        let unusable =
-            |field: &str| SendFailure::Configuration(format!("the Secret of {field} does not hold usable PEM"));
-        let mut builder = Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .referer(false)
-            .user_agent(concat!("ropeway/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(CheckedResolver(Arc::clone(&self.addresses))))
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(64)
-            .connect_timeout(Duration::from_secs(10))
-            .tcp_nodelay(true);
-        if !authority.is_empty() {
-            let authorities = Certificate::from_pem_bundle(authority).map_err(|_| unusable("tls.caRef"))?;
-            builder = builder.tls_certs_merge(authorities);
-        }
-        if !certificate.is_empty() {
-            let pem = [certificate.as_ref(), b"\n", key.as_ref()].concat();
-            let identity = Identity::from_pem(&pem).map_err(|_| unusable("tls.clientCertificateRef"))?;
-            builder = builder.identity(identity);
-        }
-        builder.build().map_err(|error| SendFailure::Configuration(chain(&error)))
-    }
 }
 
-/// What an error of the client means. The URL is taken out of it: its query may hold a key.
-fn failed(error: reqwest::Error) -> SendFailure {
+/// Sends a request and reads its answer up to the cap.
+async fn exchange(client: &Client, request: Request) -> Result<Response, SendFailure> {
+    let Request { method, uri, mut headers, body } = request;
+    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+    headers.entry(header::ACCEPT).or_insert(ANYTHING);
+    let mut made = http::Request::new(Full::new(body));
+    (*made.method_mut(), *made.uri_mut(), *made.headers_mut()) = (method, uri, headers);
+    let mut tries = 0;
+    let answer = loop {
+        // What a copy shares is counted, so it costs little; but it is needed only where several requests share a connection.
+        let again = (tries < NOT_TAKEN && made.uri().scheme() == Some(&http::uri::Scheme::HTTPS)).then(|| made.clone());
+        match (client.request(made).await, again) {
+            (Ok(answer), _) => break answer,
+            (Err(error), Some(again)) if not_taken(&error) => made = again,
+            (Err(error), _) => return Err(not_sent(&error)),
+        }
+        tries += 1;
+    };
+    let (parts, mut incoming) = answer.into_parts();
+    let mut body = BytesMut::new();
+    while let Some(frame) = incoming.frame().await {
+        let Ok(chunk) = frame.map_err(|error| not_read(&error))?.into_data() else { continue };
+        let room = MOST_OF_AN_ANSWER - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == MOST_OF_AN_ANSWER {
+            break;
+        }
+    }
+    Ok(Response { status: parts.status, headers: parts.headers, body: body.freeze() })
+}
+
+fn tls_of([authority, certificate, key]: &Material) -> Result<Arc<rustls::ClientConfig>, SendFailure> {
+    let pem = |value: &Option<Arc<SecretSlice<u8>>>| value.as_ref().map(|value| value.expose_secret().to_vec());
+    connect::tls(pem(authority), pem(certificate), pem(key)).map_err(SendFailure::Configuration)
+}
+
+fn same(one: &Material, other: &Material) -> bool {
+    one.iter().zip(other).all(|pair| match pair {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.expose_secret() == other.expose_secret(),
+        (one, other) => one.is_none() && other.is_none(),
+    })
+}
+
+/// Whether the other side says that it has not looked at the request: it was closing, or has too much to do.
+fn not_taken(error: &legacy::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let closing = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+            let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (closing || refused);
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// What an error of the client means. No text of it holds the URL: its query may hold a key.
+fn not_sent(error: &legacy::Error) -> SendFailure {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(refused) = cause.downcast_ref::<AddressRefused>() {
@@ -160,19 +195,58 @@ fn failed(error: reqwest::Error) -> SendFailure {
         source = cause.source();
     }
     let what = if error.is_connect() { "failed to connect" } else { "the connection failed" };
-    SendFailure::Transport(format!("{what}: {}", chain(&error.without_url())))
+    SendFailure::Transport(format!("{what}: {}", connect::chain("error sending request", error)))
 }
 
-/// An error with its causes, without repeats.
-fn chain(error: &dyn Error) -> String {
-    let mut parts = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
+fn not_read(error: &hyper::Error) -> SendFailure {
+    SendFailure::Transport(format!("the connection failed: {}", connect::chain("error decoding response body", error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn failure(uri: &str, allowed: &[String], tls: Option<Tls>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("ca")).unwrap();
+        std::fs::write(folder.path().join("ca/ca.crt"), "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")
+            .unwrap();
+        let addresses = Arc::new(AddressPolicy::new(allowed).unwrap());
+        let door = HttpDoor::new(tls, Secrets::new(folder.path()), addresses);
+        let uri = uri.parse().unwrap();
+        let request = Request {
+            method: http::Method::POST,
+            uri,
+            headers: http::HeaderMap::new(),
+            body: Bytes::from_static(b"{}"),
+        };
+        match door.send(request, Duration::from_secs(5)).await.unwrap_err() {
+            SendFailure::Address(refused) => format!("address: {refused}"),
+            SendFailure::Configuration(message) => format!("configuration: {message}"),
+            SendFailure::Transport(message) => format!("transport: {message}"),
         }
-        source = cause.source();
     }
-    parts.join(": ")
+
+    #[tokio::test]
+    async fn a_literal_and_a_resolved_address_are_refused_alike() {
+        for host in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "localhost"] {
+            let told = failure(&format!("http://{host}:9/?key=s3cret"), &[], None).await;
+            assert!(told.starts_with("address: ") && told.contains(" is at the loopback address "), "{host}: {told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told_without_the_query() {
+        let told = failure("http://127.0.0.1:9/hook?key=s3cret", &["127.0.0.0/8".into()], None).await;
+        let rest = told.strip_prefix("transport: failed to connect: error sending request: client error (Connect): ");
+        assert!(rest.is_some_and(|rest| rest.contains("onnection refused") && !rest.contains("s3cret")), "{told}");
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_is_no_certificate_is_a_fault_of_the_configuration() {
+        let key = serde_json::json!({ "name": "ca", "key": "ca.crt" });
+        let tls: Tls = serde_json::from_value(serde_json::json!({ "caRef": key })).unwrap();
+        let told = failure("https://example.com/", &[], Some(tls)).await;
+        assert_eq!(told, "configuration: the Secret of tls.caRef does not hold usable PEM");
+    }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{
-    Client, Subject,
+    Client,
     jetstream::{
         self, Context,
         consumer::{PullConsumer, pull},
@@ -12,7 +12,6 @@ use async_nats::{
         kv::Store,
     },
 };
-use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::{
     names::{self, LaneId, NamespaceNames, ShortUid},
@@ -44,7 +43,7 @@ pub(crate) fn failed<E: Into<Source>>(what: impl Into<String>) -> impl FnOnce(E)
 /// A worker's connection and what it needs to name things.
 #[derive(Clone, Debug)]
 pub struct Broker {
-    client: Client,
+    pub(super) client: Client,
     pub(crate) context: Context,
     pub(crate) names: NamespaceNames,
     state: Arc<OnceCell<Store>>,
@@ -77,23 +76,6 @@ impl Broker {
             .ack_timeout(Duration::from_secs(5))
             .build(client.clone());
         Self { client, context, names, state: Arc::default() }
-    }
-
-    /// Tells the server that a message's life has ended, and waits until it has confirmed that.
-    ///
-    /// # Errors
-    /// If the server does not confirm.
-    pub async fn acknowledge(&self, reply: Subject) -> Result<(), async_nats::RequestError> {
-        self.client.request(reply, Bytes::from_static(b"+ACK")).await.map(drop)
-    }
-
-    /// Tells the server that messages are still being worked on. Best effort: unheard, they come again.
-    pub async fn still_working(&self, replies: Vec<Subject>) {
-        for reply in replies {
-            if self.client.publish(reply, Bytes::from_static(b"+WPI")).await.is_err() {
-                return;
-            }
-        }
     }
 
     /// How full a stream is, in percent of its bytes; none where it has no limit.

@@ -24,14 +24,14 @@ pub struct Kept {
 impl Kept {
     /// What of a request may be kept.
     pub fn of(request: &Request) -> Self {
-        let mut url = request.url.clone();
-        url.set_query(None);
+        let address = request.uri.to_string();
+        let address = address.split('?').next().unwrap_or_default();
         let shown = request.headers.iter().map(|(name, value)| {
             let secret = value.is_sensitive() || name == "webhook-signature";
             let value = if secret { "<redacted>" } else { value.to_str().unwrap_or("<binary>") };
             (name.to_string(), value.to_owned())
         });
-        Self { target: format!("{} {url}", request.method), headers: shown.collect(), body: request.body.clone() }
+        Self { target: format!("{} {address}", request.method), headers: shown.collect(), body: request.body.clone() }
     }
 }
 

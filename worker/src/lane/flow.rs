@@ -1,11 +1,10 @@
 //! A lane at work: messages are taken, prepared, put together and sent, as many at a time as the account allows.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+mod working;
 
+use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
+
+use async_nats::jetstream::{Message as JetStreamMessage, consumer::pull, consumer::pull::MessagesError};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use ropeway_crds::integration::State;
@@ -16,7 +15,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    LOOK, Lane, Trial,
+    LOOK, Lane,
+    ending::Endings,
     work::{Item, Prepared},
 };
 use crate::{
@@ -28,6 +28,11 @@ use crate::{
     provider,
 };
 
+use working::Worked;
+
+/// The most messages that are begun before anything else is looked at.
+const AT_ONCE: usize = 16;
+
 /// What is between a message's arrival and its end.
 struct Flow<'a> {
     lane: &'a Lane,
@@ -36,7 +41,8 @@ struct Flow<'a> {
     preparing: FuturesUnordered<BoxFuture<'a, Prepared>>,
     batcher: Batcher<Item>,
     full: VecDeque<Vec<Item>>,
-    working: FuturesUnordered<BoxFuture<'a, ()>>,
+    working: FuturesUnordered<BoxFuture<'a, Worked>>,
+    endings: Endings,
     gate: Option<BoxFuture<'a, Permit>>,
 }
 
@@ -55,6 +61,7 @@ impl Lane {
         let mut progress = interval(PROGRESS);
         // One may have changed since it was looked at.
         while self.blocked().is_none() {
+            flow.work_on();
             flow.send_what_may_go();
             // Twice as many as are asked for at a time: nothing may wait unseen in the client's buffer.
             let room = flow.hand.len() < 2 * capacity;
@@ -68,7 +75,10 @@ impl Lane {
                 },
                 _ = circuit.changed() => continue,
                 _ = hold.changed() => continue,
-                Some(()) = flow.working.next() => continue,
+                Some(worked) = flow.working.next() => {
+                    flow.worked(worked);
+                    continue;
+                }
                 Some(prepared) = flow.preparing.next() => {
                     flow.take(prepared);
                     continue;
@@ -83,7 +93,8 @@ impl Lane {
                     continue;
                 }
                 _ = progress.tick() => {
-                    self.broker.still_working(flow.hand.overdue(Instant::now())).await;
+                    let overdue = flow.hand.overdue(Instant::now());
+                    Box::pin(self.broker.still_working(overdue)).await;
                     continue;
                 }
                 next = streams.events.next(), if room => (next, Origin::Events),
@@ -92,17 +103,16 @@ impl Lane {
                 // What may be sent may have changed while nothing else happened.
                 () = sleep(LOOK), if flow.gate.is_some() => continue,
             };
-            match next {
-                Some(Ok(message)) => flow.begin(message, origin),
-                Some(Err(error)) => {
-                    tracing::warn!(lane = %self.id, %error, "reading a consumer failed; it is opened again");
-                    break;
-                }
-                None => break,
+            let stream = match origin {
+                Origin::Events => &mut streams.events,
+                Origin::Retries | Origin::Held => &mut streams.retries,
+            };
+            if !flow.take_in(next, origin, stream, 2 * capacity) {
+                break;
             }
         }
-        give_back_buffered(&mut streams).await;
-        flow.finish().await;
+        Box::pin(give_back_buffered(&mut streams)).await;
+        Box::pin(flow.finish()).await;
     }
 
     /// Gathers records into portions as the lane's destination takes them.
@@ -132,31 +142,59 @@ impl<'a> Flow<'a> {
             batcher: lane.batcher(),
             full: VecDeque::new(),
             working: FuturesUnordered::new(),
+            endings: Endings::default(),
             gate: None,
         }
     }
 
+    /// Takes a message in, and those that have come with it, without looking at everything else in between. Answers whether
+    /// the consumer can be read further.
+    fn take_in(
+        &mut self,
+        first: Option<Result<JetStreamMessage, MessagesError>>,
+        origin: Origin,
+        stream: &mut pull::Stream,
+        most: usize,
+    ) -> bool {
+        let mut next = first;
+        for taken in 1.. {
+            match next {
+                Some(Ok(message)) => self.begin(message, origin),
+                Some(Err(error)) => {
+                    tracing::warn!(lane = %self.lane.id, %error, "reading a consumer failed; it is opened again");
+                    return false;
+                }
+                None => return false,
+            }
+            // Retries are counted out one by one, so that failing ones stay within their budget.
+            if taken == AT_ONCE || origin == Origin::Retries || self.hand.len() >= most {
+                break;
+            }
+            match stream.next().now_or_never() {
+                Some(more) => next = more,
+                None => break,
+            }
+        }
+        true
+    }
+
     /// Takes a message into hand and prepares it; most are prepared at once.
-    fn begin(&mut self, message: async_nats::jetstream::Message, origin: Origin) {
+    fn begin(&mut self, message: JetStreamMessage, origin: Origin) {
         let Some(message) = Message::take(message, origin) else { return };
         let place = self.hand.take(message.reply(), Instant::now());
-        let mut preparing = self.lane.prepare(message, place, self.created).boxed();
-        match (&mut preparing).now_or_never() {
-            Some(prepared) => self.take(prepared),
-            None => self.preparing.push(preparing),
+        match self.lane.prepare_at_once(message, place, self.created) {
+            Ok(prepared) => self.take(prepared),
+            Err(unsure) => {
+                let lane = self.lane;
+                self.preparing.push(async move { lane.make_sure(unsure).await }.boxed());
+            }
         }
     }
 
     fn take(&mut self, prepared: Prepared) {
         match prepared {
             Prepared::Gone => {}
-            Prepared::Over(task, settlement) => {
-                let lane = self.lane;
-                let finishing = async move {
-                    lane.finish(task, settlement, Trial::None, Timestamp::now()).await;
-                };
-                self.working.push(finishing.boxed());
-            }
+            Prepared::Over(task, settlement) => self.settle(task, settlement, Timestamp::now()),
             Prepared::Ready(item) => {
                 let bytes = item.record.body.len();
                 self.batcher.bound(self.lane.bound.load(Ordering::Acquire));
@@ -165,33 +203,6 @@ impl<'a> Flow<'a> {
                 self.full.extend(full);
             }
         }
-    }
-
-    /// Sends full portions while there are permits at once; for the next one a permit is waited for.
-    fn send_what_may_go(&mut self) {
-        if self.gate.is_some() {
-            return;
-        }
-        while !self.full.is_empty() {
-            match self.lane.account.pace().try_permit(&self.lane.account) {
-                Some(permit) => self.send(permit),
-                None => {
-                    let account = Arc::clone(&self.lane.account);
-                    self.gate = Some(async move { account.pace().permit(&account).await }.boxed());
-                    return;
-                }
-            }
-        }
-    }
-
-    fn send(&mut self, permit: Permit) {
-        self.gate = None;
-        let Some(portion) = self.full.pop_front() else { return };
-        let lane = self.lane;
-        let sending = async move {
-            lane.send(portion, permit, Trial::None).await;
-        };
-        self.working.push(sending.boxed());
     }
 
     /// Hands back what was not sent yet, and finishes what was.
@@ -204,9 +215,13 @@ impl<'a> Flow<'a> {
             item.task.message.give_back().await;
         }
         let mut progress = interval(PROGRESS);
-        while !self.working.is_empty() {
+        loop {
+            self.work_on();
+            if self.working.is_empty() {
+                return;
+            }
             tokio::select! {
-                _ = self.working.next() => {}
+                Some(worked) = self.working.next() => self.worked(worked),
                 _ = progress.tick() => self.lane.broker.still_working(self.hand.overdue(Instant::now())).await,
             }
         }

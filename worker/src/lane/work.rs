@@ -8,37 +8,32 @@ use std::{
 use async_nats::HeaderMap;
 use futures::future::join_all;
 use jiff::Timestamp;
-use ropeway_crds::{headers as h, integration::Mode, names};
-use ropeway_mapping::{EventAttributes, MapError, RunError};
+use ropeway_crds::{headers as h, integration::Mode};
+use ropeway_mapping::EventAttributes;
 
 use super::Lane;
 use crate::{
     account::{Permit, breaker::Sign},
     cloud_event::encode_header,
-    decide::{Attempt, DeadLetter, DeadLetterReason, Done, Return, Settlement, decide},
-    decode::{self, Event, History},
-    deliver::{Manner, Parcel},
-    fault::{self, Step},
+    decide::{Attempt, DeadLetter, Done, Return, Settlement, decide},
+    decode::History,
+    deliver::{Exchange, Manner, Parcel},
     hand::Place,
-    io::{
-        jetstream::BrokerError,
-        publish::{Claim, Envelope, Rank},
-    },
+    io::publish::{Envelope, Rank},
     map::Record,
     message::{Message, Origin},
-    poison,
-    provider::Failure,
+    provider::Outcome,
+    recent::Key,
     settle::settle,
 };
-
-/// Hand-outs without an end after which a message is suspected of killing the process.
-pub(super) const SUSPICIOUS: u64 = 3;
 
 /// A message with what is needed to settle it.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) message: Message,
     pub(crate) history: History,
+    /// What it is remembered by when it is finished.
+    pub(crate) key: Key,
     /// The event's attributes, once it was decoded.
     pub(crate) attributes: Option<Arc<EventAttributes>>,
     pub(crate) place: Place,
@@ -49,7 +44,7 @@ pub(crate) struct Task {
 /// A message whose record is ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Item {
-    pub(crate) task: Task,
+    pub(crate) task: Box<Task>,
     pub(crate) record: Record,
 }
 
@@ -73,87 +68,27 @@ pub(crate) struct Shown {
     pub(crate) refused: Option<DeadLetter>,
 }
 
+/// What came back for a portion.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    items: Vec<Item>,
+    exchange: Exchange,
+    at: Timestamp,
+    trial: Trial,
+}
+
 /// What became of a message before anything was sent.
 #[derive(Debug)]
 pub(crate) enum Prepared {
     /// Its record can be sent.
     Ready(Item),
     /// Its life ends here.
-    Over(Task, Settlement),
+    Over(Box<Task>, Settlement),
     /// It is out of hand: acknowledged already, or it comes again.
     Gone,
 }
 
 impl Lane {
-    /// Decodes, de-duplicates and maps. The only waits are for de-duplication and for what is suspicious.
-    pub(crate) async fn prepare(&self, message: Message, place: Place, created: Timestamp) -> Prepared {
-        let history = decode::history(message.headers(), &message.position, created);
-        if self.recent.knows(&history) {
-            // A broker that crashed had forgotten our acknowledgement.
-            if let Err(error) = message.acknowledge(&self.broker).await {
-                tracing::warn!(lane = %self.id, %error, "a finished event could not be acknowledged; it comes again");
-            }
-            return Prepared::Gone;
-        }
-        let mut task = Task { message, history, attributes: None, place, rank: None };
-        let decoded =
-            decode::event(task.message.headers(), &task.message.body(), &task.history.delivery, &self.defaults);
-        let event = match decoded {
-            Ok(event) => event,
-            Err(error) => return Prepared::Over(task, give_up(DeadLetterReason::Undecodable, error.to_string())),
-        };
-        // One that an ordered lane held back may not have been asked yet; its own claim does not count against it.
-        if task.message.origin != Origin::Retries {
-            match self.is_repeat(&event, &task.history).await {
-                Ok(false) => {}
-                Ok(true) => return Prepared::Over(task, Settlement::Done(Done::Deduplicated)),
-                Err(error) => {
-                    tracing::warn!(lane = %self.id, error = %error, cause = %error.source, "an event could not be worked on; it comes again");
-                    return Prepared::Gone;
-                }
-            }
-        }
-        if task.message.position.deliveries >= SUSPICIOUS && !poison::survives(&self.mapping, &event).await {
-            let message =
-                format!("the process that maps it dies; it was handed out {} times", task.message.position.deliveries);
-            task.attributes = Some(Arc::new(event.attributes));
-            return Prepared::Over(task, give_up(DeadLetterReason::Poison, message));
-        }
-        let mapped = self.mapping.record(&event);
-        let attributes = Arc::new(event.attributes);
-        task.attributes = Some(Arc::clone(&attributes));
-        match mapped {
-            Ok(Some(body)) => {
-                fault::reached(Step::Mapped);
-                let key = self.idempotency_key(&attributes);
-                Prepared::Ready(Item { task, record: Record { body, key, attributes } })
-            }
-            Ok(None) => Prepared::Over(task, Settlement::Done(Done::Filtered)),
-            Err(error) => Prepared::Over(task, give_up(mapping_reason(&error), error.to_string())),
-        }
-    }
-
-    /// Whether another event has claimed this one's key. A key that can't be computed is no repeat: nothing is lost by
-    /// delivering, and the mapping has its own say.
-    async fn is_repeat(&self, event: &Event, history: &History) -> Result<bool, BrokerError> {
-        let Some(dedup) = &self.dedup else { return Ok(false) };
-        let key = match self.mapping.dedup_key(event) {
-            Ok(Some(key)) => key,
-            Ok(None) => return Ok(false),
-            Err(RunError::Failed { .. } | RunError::Limit(_) | RunError::Panicked) => return Ok(false),
-        };
-        let claim = self.broker.claim(self.owner(), &key, &history.delivery, dedup.window.std()).await?;
-        Ok(claim == Claim::Taken)
-    }
-
-    /// The key by which the destination can tell a repeat: equal for all attempts at an event, for its sender's repeats and
-    /// for dead letters that are sent again; different between lanes.
-    fn idempotency_key(&self, attributes: &EventAttributes) -> String {
-        let EventAttributes { id, source, .. } = attributes;
-        // The lane stands for namespace, Integration and destination.
-        names::hash(format!("{}\n{source}\n{id}", self.id).as_bytes(), 32)
-    }
-
     /// Sends one portion and settles each of its records. Answers what it showed.
     pub(crate) async fn send(&self, items: Vec<Item>, permit: Permit, trial: Trial) -> Shown {
         let (decided, sign, now) = self.exchange(items, permit, trial).await;
@@ -168,39 +103,50 @@ impl Lane {
         items: Vec<Item>,
         permit: Permit,
         trial: Trial,
-    ) -> (Vec<(Task, Settlement)>, Sign, Timestamp) {
+    ) -> (Vec<(Box<Task>, Settlement)>, Sign, Timestamp) {
+        let sent = self.dispatch(items, permit, trial).await;
+        let (sign, now) = (sent.exchange.sign.clone(), Timestamp::now());
+        (self.settlements(sent, now).collect(), sign, now)
+    }
+
+    /// Sends one portion.
+    pub(crate) async fn dispatch(&self, items: Vec<Item>, permit: Permit, trial: Trial) -> Sent {
         let parcels: Vec<Parcel<'_>> =
             items.iter().map(|Item { task, record }| Parcel { record, delivery: &task.history.delivery }).collect();
         let retry = items.iter().all(|item| item.task.history.attempt > 1);
-        let sent = Timestamp::now();
+        let at = Timestamp::now();
         let exchange = self.deliverer.deliver(&self.account, &parcels, Manner { retry, trial }, permit).await;
         drop(parcels);
         if let Some(bound) = exchange.too_large {
             self.bound.fetch_min(bound, Ordering::AcqRel);
         }
-        let now = Timestamp::now();
-        let decided = items.into_iter().zip(exchange.outcomes).map(|(item, outcome)| {
+        Sent { items, exchange, at, trial }
+    }
+
+    /// What follows for each message of a portion from what came back.
+    pub(crate) fn settlements(&self, sent: Sent, now: Timestamp) -> impl Iterator<Item = (Box<Task>, Settlement)> {
+        let Sent { items, exchange, at, trial } = sent;
+        let done = if self.mode == Mode::Shadow { Done::Shadowed } else { Done::Delivered };
+        items.into_iter().zip(exchange.outcomes).map(move |(item, outcome)| {
             let Item { task, record: _ } = item;
+            if outcome == Outcome::Delivered {
+                return (task, Settlement::Done(done));
+            }
             let due = match task.message.origin {
-                Origin::Events => sent,
+                Origin::Events => at,
                 Origin::Retries | Origin::Held => task.message.position.stored,
             };
-            let waited = Duration::try_from(sent.duration_since(due)).unwrap_or(Duration::ZERO);
+            let waited = Duration::try_from(at.duration_since(due)).unwrap_or(Duration::ZERO);
             let attempt = Attempt { history: &task.history, waited, probe: trial == Trial::Circuit };
             let settlement = decide(outcome, attempt, &self.config.delivery, now, rand::random::<f64>());
-            let settlement = match (settlement, self.mode) {
-                (Settlement::Done(Done::Delivered), Mode::Shadow) => Settlement::Done(Done::Shadowed),
-                (settlement, _) => settlement,
-            };
             (task, settlement)
-        });
-        (decided.collect(), exchange.sign, now)
+        })
     }
 
     /// Ends a message's life. Answers with what would have become a dead letter, if it was one too many.
     pub(crate) async fn finish(
         &self,
-        task: Task,
+        task: Box<Task>,
         settlement: Settlement,
         trial: Trial,
         now: Timestamp,
@@ -211,8 +157,8 @@ impl Lane {
     }
 
     /// Lets a settlement take effect. Answers whether it has; if not, the message comes again.
-    pub(super) async fn conclude(&self, task: Task, settlement: &Settlement, now: Timestamp) -> bool {
-        let Task { message, history, attributes, place: _place, rank } = task;
+    pub(super) async fn conclude(&self, task: Box<Task>, settlement: &Settlement, now: Timestamp) -> bool {
+        let Task { message, history, key, attributes, place: _place, rank } = *task;
         let written = matches!(settlement, Settlement::Park(_) | Settlement::DeadLetter(_));
         let headers = if written { headers(&message, attributes.as_deref()) } else { HeaderMap::new() };
         let (owner, body) = (self.owner(), message.body());
@@ -220,7 +166,7 @@ impl Lane {
         match settle(&self.broker, envelope, message, settlement, self.retention, now).await {
             Ok(()) => {
                 if matches!(settlement, Settlement::Done(_)) {
-                    self.recent.remember(&history);
+                    self.recent.remember([key]);
                 }
                 self.tally.settled(settlement, now);
                 true
@@ -256,18 +202,6 @@ impl Lane {
         }
         let back = Return { cause: None, failure: letter.failure.clone() };
         (Settlement::Return(back), Some(letter))
-    }
-}
-
-/// An event that no attempt could help.
-pub(super) fn give_up(reason: DeadLetterReason, message: String) -> Settlement {
-    Settlement::DeadLetter(DeadLetter { reason, failure: Failure { code: None, message } })
-}
-
-fn mapping_reason(error: &MapError) -> DeadLetterReason {
-    match error.limit() {
-        Some(_) => DeadLetterReason::MappingLimit,
-        None => DeadLetterReason::MappingFailed,
     }
 }
 

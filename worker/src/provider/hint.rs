@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use jiff::Timestamp;
 
 /// A reset further away than this is read as a moment and not as a length of time: 1 000 000 000 s is September 2001.
@@ -37,6 +37,10 @@ impl Hint {
 
 /// Reads the headers of an answer.
 pub fn hint(headers: &HeaderMap, now: Timestamp) -> Hint {
+    // Most answers say nothing, which one look at their few names shows.
+    if !headers.keys().any(|name| name == header::RETRY_AFTER || name.as_str().contains("rate")) {
+        return Hint::default();
+    }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let first = |names: &[&str]| names.iter().find_map(|name| text(name));
     let number = |value: &str| value.split([',', ';']).next().and_then(|value| value.trim().parse::<u64>().ok());

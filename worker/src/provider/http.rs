@@ -1,7 +1,7 @@
 //! The provider `http`: any HTTP API. The record is the body, or one of several in it.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use ropeway_crds::provider::{HttpFormat, HttpMethod, HttpProvider};
 use serde_json::value::RawValue;
 use url::Url;
@@ -38,18 +38,29 @@ pub enum RequestError {
     },
 }
 
-/// How records become a request. `header_values` holds the values of the provider's headers, in their order;
-/// `idempotency` is the header that one record's key goes into.
+/// What all requests to a destination have in common, so that it is made once and not for each of them.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    method: Method,
+    uri: Uri,
+    format: HttpFormat,
+    /// The content type and the provider's own headers.
+    headers: HeaderMap,
+    /// The header that one record's key goes into.
+    idempotency: Option<HeaderName>,
+}
+
+/// What the requests to a destination have in common. `header_values` holds the values of the provider's headers, in their
+/// order; `idempotency` is the header that one record's key goes into.
 ///
 /// # Errors
 /// If the URL or a header is unusable.
-pub fn request(
+pub fn frame(
     provider: &HttpProvider,
     header_values: &[String],
     idempotency: Option<&str>,
-    records: &[&Record],
-) -> Result<Request, RequestError> {
-    let url = Url::parse(&provider.url).map_err(|source| RequestError::Url { field: "provider.http.url", source })?;
+) -> Result<Frame, RequestError> {
+    let uri = address(&provider.url, "provider.http.url")?;
     let method = match provider.method.unwrap_or_default() {
         HttpMethod::Post => Method::POST,
         HttpMethod::Put => Method::PUT,
@@ -59,16 +70,45 @@ pub fn request(
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(format)));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    if let (HttpFormat::CloudEventsBinary, [record]) = (format, records) {
-        attributes_into(&mut headers, record)?;
-    }
-    if let (Some(name), [record]) = (idempotency, records) {
-        insert(&mut headers, "idempotency.header", name, &record.key, false)?;
-    }
     for (given, value) in provider.headers.iter().flatten().zip(header_values) {
-        insert(&mut headers, "provider.http.headers", &given.name, value, given.value_from.is_some())?;
+        let (name, value) = line("provider.http.headers", &given.name, value, given.value_from.is_some())?;
+        headers.insert(name, value);
     }
-    Ok(Request { method, url, headers, body: body(format, records) })
+    let idempotency = idempotency.map(|name| line("idempotency.header", name, "", false)).transpose()?;
+    Ok(Frame { method, uri, format, headers, idempotency: idempotency.map(|(name, _)| name) })
+}
+
+/// How records become a request. A header of the provider's own goes before one that an event brings.
+///
+/// # Errors
+/// If a header is unusable.
+pub fn request(frame: &Frame, records: &[&Record]) -> Result<Request, RequestError> {
+    let Frame { method, uri, format, headers, idempotency } = frame;
+    let mut headers = headers.clone();
+    if let [record] = records {
+        if *format == HttpFormat::CloudEventsBinary {
+            for (name, value) in attributes(record) {
+                let name = format!("ce-{name}");
+                let (name, value) = line("provider.http.format", &name, &encode_header(value), false)?;
+                headers.entry(name).or_insert(value);
+            }
+        }
+        if let Some(name) = idempotency {
+            let (_, value) = line("idempotency.header", name.as_str(), &record.key, false)?;
+            headers.entry(name).or_insert(value);
+        }
+    }
+    Ok(Request { method: method.clone(), uri: uri.clone(), headers, body: body(*format, records) })
+}
+
+/// The address in a field, in the one spelling that it is connected to and checked in.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn address(text: &str, field: &'static str) -> Result<Uri, RequestError> {
+    let url = Url::parse(text).map_err(|source| RequestError::Url { field, source })?;
+    // What a URL may hold and a request may not is taken for an address without a host: neither can be connected to.
+    Uri::try_from(url.as_str()).map_err(|_| RequestError::Url { field, source: url::ParseError::EmptyHost })
 }
 
 /// The bytes that `count` records of `bytes` in all take in a body.
@@ -132,13 +172,6 @@ pub(crate) fn attributes(record: &Record) -> impl Iterator<Item = (&str, &str)> 
     fixed.into_iter().filter_map(|(name, value)| Some((name, value?))).chain(extensions)
 }
 
-fn attributes_into(headers: &mut HeaderMap, record: &Record) -> Result<(), RequestError> {
-    for (name, value) in attributes(record) {
-        insert(headers, "provider.http.format", &format!("ce-{name}"), &encode_header(value), false)?;
-    }
-    Ok(())
-}
-
 fn structured(record: &Record) -> Bytes {
     #[derive(serde::Serialize)]
     struct Envelope<'a> {
@@ -156,19 +189,16 @@ fn structured(record: &Record) -> Bytes {
     serde_json::to_vec(&envelope).expect("texts and raw JSON are writable").into()
 }
 
-fn insert(
-    headers: &mut HeaderMap,
+fn line(
     field: &'static str,
     name: &str,
     value: &str,
     sensitive: bool,
-) -> Result<(), RequestError> {
+) -> Result<(HeaderName, HeaderValue), RequestError> {
     let refuse = || RequestError::Header { name: name.to_owned(), field };
-    let name = HeaderName::try_from(name).map_err(|_| refuse())?;
     let mut value = HeaderValue::try_from(value).map_err(|_| refuse())?;
     value.set_sensitive(sensitive);
-    headers.insert(name, value);
-    Ok(())
+    Ok((HeaderName::try_from(name).map_err(|_| refuse())?, value))
 }
 
 #[cfg(test)]
@@ -196,7 +226,8 @@ mod tests {
             headers: None,
         };
         let records: Vec<&Record> = records.iter().collect();
-        request(&provider, &[], (records.len() == 1).then_some("Idempotency-Key"), &records).unwrap()
+        let frame = frame(&provider, &[], (records.len() == 1).then_some("Idempotency-Key")).unwrap();
+        request(&frame, &records).unwrap()
     }
 
     #[test]

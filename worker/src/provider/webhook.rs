@@ -8,9 +8,11 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use jiff::Timestamp;
 use ropeway_crds::{account::Cause, provider::WebhookProvider};
 use sha2::Sha256;
-use url::Url;
 
-use super::{Failure, Outcome, Request, Response, Verdict, default_verdict, http::RequestError};
+use super::{
+    Failure, Outcome, Request, Response, Verdict, default_verdict,
+    http::{RequestError, address},
+};
 use crate::map::Record;
 
 /// How a record becomes a signed message. `keys` are the texts of the signing keys, in the order of the spec. The time is
@@ -24,8 +26,7 @@ pub fn request(
     record: &Record,
     now: Timestamp,
 ) -> Result<Request, RequestError> {
-    let url =
-        Url::parse(&provider.url).map_err(|source| RequestError::Url { field: "provider.webhook.url", source })?;
+    let uri = address(&provider.url, "provider.webhook.url")?;
     let id = format!("msg_{}", record.key);
     let seconds = now.as_second();
     let mut signed = format!("{id}.{seconds}.").into_bytes();
@@ -43,7 +44,7 @@ pub fn request(
             .map_err(|_| RequestError::Header { name: name.into(), field: "provider.webhook" })?;
         headers.insert(name, value);
     }
-    Ok(Request { method: Method::POST, url, headers, body: record.body.clone() })
+    Ok(Request { method: Method::POST, uri, headers, body: record.body.clone() })
 }
 
 /// What an answer means: 410 asks that nothing more is sent; the rest is as everywhere.

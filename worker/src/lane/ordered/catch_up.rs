@@ -51,7 +51,7 @@ impl Session<'_> {
         let portions = std::mem::take(&mut self.full).into_iter().chain([self.batcher.flush()]);
         for item in portions.flatten() {
             match item.task.rank.clone() {
-                Some(rank) => self.come_back(&rank, item.task),
+                Some(rank) => self.come_back(&rank, *item.task),
                 None => self.full.push_back(vec![item]),
             }
         }

@@ -18,6 +18,7 @@ use crate::{
     },
     message::{Message, Origin},
     order::Arrived,
+    recent,
 };
 
 impl Session<'_> {
@@ -39,7 +40,8 @@ impl Session<'_> {
             self.come.insert(sequence);
         }
         let (key, fault) = lane.key_of(&message, self.created);
-        let known = lane.recent.knows(&decode::history(message.headers(), &message.position, self.created));
+        let known =
+            lane.recent.knows(recent::Key::of(&decode::history(message.headers(), &message.position, self.created)));
         let slot = Slot { message, place, fault };
         if known {
             return self.work(lane.repeat(slot));
@@ -87,19 +89,20 @@ impl Session<'_> {
             // It was acknowledged, or it comes again in its own time.
             Prepared::Gone if rank.is_none() => {}
             Prepared::Gone => self.over = true,
-            Prepared::Over(task, settlement) => {
+            Prepared::Over(mut task, settlement) => {
                 let lane = self.lane;
-                let task = Task { rank, ..task };
+                task.rank = rank;
                 self.work(async move {
                     let (rank, end, _) = lane.end(task, settlement, Trial::None, Timestamp::now()).await;
                     Happened::Ended(vec![(rank, end)], false)
                 });
             }
-            Prepared::Ready(Item { task, record }) => match rank {
-                Some(rank) if self.caught_up.is_none() => self.come_back(&rank, task),
+            Prepared::Ready(Item { mut task, record }) => match rank {
+                Some(rank) if self.caught_up.is_none() => self.come_back(&rank, *task),
                 rank => {
                     let bytes = record.body.len();
-                    let item = Item { task: Task { rank, ..task }, record };
+                    task.rank = rank;
+                    let item = Item { task, record };
                     let mut full = Vec::new();
                     self.batcher.push(item, bytes, std::time::Instant::now(), &mut full);
                     self.full.extend(full);

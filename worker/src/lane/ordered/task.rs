@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::super::{
     Lane, Trial,
-    work::{self, Item, Prepared, SUSPICIOUS, Task, give_up},
+    prepare::{SUSPICIOUS, give_up},
+    work::{self, Item, Prepared, Task},
 };
 use crate::{
     account::{Permit, breaker::Sign},
@@ -17,6 +18,7 @@ use crate::{
     io::publish::{Envelope, Rank},
     message::Message,
     order::{Key, Shelf},
+    recent,
 };
 
 /// An event in hand that has not been prepared.
@@ -84,8 +86,9 @@ impl Lane {
             None => self.prepare(message, place, created).await,
             Some(fault) => {
                 let history = decode::history(message.headers(), &message.position, created);
-                let task = Task { message, history, attributes: None, place, rank: None };
-                Prepared::Over(task, give_up(DeadLetterReason::MappingFailed, fault))
+                let key = recent::Key::of(&history);
+                let task = Task { message, history, key, attributes: None, place, rank: None };
+                Prepared::Over(Box::new(task), give_up(DeadLetterReason::MappingFailed, fault))
             }
         };
         Happened::Prepared(Some(rank), Box::new(prepared))
@@ -180,7 +183,7 @@ impl Lane {
     /// Ends one event. One that is not settled is handed back to the session, since its key must wait for it.
     pub(super) async fn end(
         &self,
-        task: Task,
+        task: Box<Task>,
         settlement: Settlement,
         trial: Trial,
         now: Timestamp,
@@ -190,7 +193,7 @@ impl Lane {
         let end = match &settlement {
             Settlement::Return(_) => {
                 self.tally.settled(&settlement, now);
-                End::Back(Box::new(task))
+                End::Back(task)
             }
             Settlement::Park(park) => {
                 let due = park.due;

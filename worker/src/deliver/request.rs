@@ -1,0 +1,61 @@
+//! How records become one request: what the Destination's spec says, what Secrets hold, and credentials.
+
+use jiff::Timestamp;
+use ropeway_crds::{
+    provider::{HttpProvider, Provider},
+    secret_ref::SecretKeyRef,
+};
+use secrecy::ExposeSecret;
+
+use super::{Deliverer, credentials, missing, unusable};
+use crate::{
+    map::Record,
+    provider::{
+        self, Outcome, Request,
+        http::{Frame, RequestError},
+    },
+};
+
+impl Deliverer {
+    pub(super) fn request(&self, records: &[&Record]) -> Result<Request, Outcome> {
+        let Provider { http, webhook, nats: _ } = &self.config.provider;
+        let made = match (http, webhook, records) {
+            (Some(http), _, _) => match self.frame.get() {
+                Some(frame) => provider::http::request(frame, records),
+                None => self.frame(http)?.and_then(|frame| provider::http::request(&frame, records)),
+            },
+            (_, Some(webhook), [record]) => {
+                let keys = webhook.signing.keys.iter().map(|key| self.text(key.key()));
+                let keys = keys.collect::<Result<Vec<_>, _>>()?;
+                provider::webhook::request(webhook, &keys, record, Timestamp::now())
+            }
+            _ => return Err(unusable("the Destination names no provider".into())),
+        };
+        let mut request = made.map_err(|error| unusable(error.to_string()))?;
+        if let (Some(auth), None) = (&self.config.auth, &self.shadow_of) {
+            credentials::apply(auth, &self.secrets, &mut request)?;
+        }
+        Ok(request)
+    }
+
+    /// What all requests have in common; kept where nothing of it can change.
+    fn frame(&self, http: &HttpProvider) -> Result<Result<Frame, RequestError>, Outcome> {
+        let mut values = Vec::new();
+        for header in http.headers.iter().flatten() {
+            values.push(match (&header.value, &header.value_from) {
+                (_, Some(source)) => self.text(&source.secret_key_ref)?,
+                (value, None) => value.clone().unwrap_or_default(),
+            });
+        }
+        let made = provider::http::frame(http, &values, self.config.idempotency_header.as_deref());
+        let changes = http.headers.iter().flatten().any(|header| header.value_from.is_some());
+        if let (Ok(frame), false) = (&made, changes) {
+            let _ = self.frame.set(frame.clone());
+        }
+        Ok(made)
+    }
+
+    fn text(&self, key: &SecretKeyRef) -> Result<String, Outcome> {
+        self.secrets.text(key).map(|text| text.expose_secret().to_owned()).map_err(missing)
+    }
+}
