@@ -109,6 +109,27 @@ fn complaints_lower_the_limit_once_a_second_and_it_grows_back_step_by_step() {
 }
 
 #[test]
+fn workers_that_cannot_reach_the_record_keep_to_their_shares_of_the_limit() {
+    let rate = policy(40, 1, 10).limit.unwrap();
+    let workers = (0..4).map(|number| (format!("w{number}"), START / 1_000)).collect();
+    let record = LimitRecord { factor: 1_000, workers, ..LimitRecord::default() };
+    let mut sent = Vec::new();
+    // All four are on their own for ten seconds; none hears of the others.
+    for _ in 0..4 {
+        let mut until = 0;
+        while until < START + 10 * SECOND {
+            let lease = alone(&record, &rate, until, START);
+            sent.extend((0..lease.count).map(|index| lease.first + index * lease.step));
+            until = lease.first + lease.count * lease.step;
+        }
+    }
+    assert!(densest(&sent) <= 44, "{} within a second", densest(&sent));
+    // One that never heard of anybody serves the whole limit, and no more.
+    let lease = alone(&LimitRecord { factor: 1_000, ..LimitRecord::default() }, &rate, 0, START);
+    assert_eq!((lease.count, lease.step), (40, 25_000));
+}
+
+#[test]
 fn nothing_is_leased_before_the_time_that_the_destination_asked_for() {
     let closed = slow_down(&LimitRecord::default(), Some(START / 1_000 + 5_000), true, START / 1_000);
     let (_, lease) = lease(&closed, &policy(10, 1, 5), "w", START);
