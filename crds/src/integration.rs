@@ -8,7 +8,7 @@ use crate::{
     delivery::Delivery,
     duration::{ByteSize, Duration},
     mapping::{Dedup, Expression, Mapping, MappingTest, Ordering},
-    source::{EventAttributes, Source},
+    source::{EventAttributes, Pattern, Source},
     status::IntegrationStatus,
     template::Template,
     worker_config::HoldPolicy,
@@ -234,6 +234,6 @@ impl IntegrationSpec {
 
     /// What the column PATTERN shows.
     pub fn pattern(&self) -> &'static str {
-        if self.source.webhook.is_some() { "Webhook" } else { "Stream" }
+        self.source.pattern().map_or("Invalid", Pattern::as_str)
     }
 }

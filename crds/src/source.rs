@@ -1,19 +1,25 @@
-//! Where events come from: the union of sources.
+//! Where events come from: the union of sources, one file for each.
 
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    duration::{ByteSize, Duration},
-    mapping::Expression,
-    secret_ref::{SecretKeyRef, SecretValue, Value},
+mod event;
+mod stream;
+mod verification;
+mod webhook;
+
+pub use event::EventAttributes;
+pub use stream::{StreamSource, StreamStart, Subject};
+pub use verification::{
+    BasicVerification, BearerVerification, Hmac, HmacAlgorithm, SecretEncoding, SignatureEncoding, SignatureTimestamp,
+    SignedPart, StandardWebhooks, TimestampUnit, Verification,
 };
+pub use webhook::Webhook;
 
 /// Where events come from: exactly one source.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.webhook) != has(self.stream)").message("give exactly one of webhook and stream"))]
+#[x_kube(validation = Rule::new("[has(self.webhook), has(self.stream)].filter(given, given).size() == 1").message("give exactly one of webhook and stream"))]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// Events are sent to us over HTTP. They are stored before the sender gets its 2xx.
@@ -22,262 +28,31 @@ pub struct Source {
     pub stream: Option<StreamSource>,
 }
 
-/// An HTTP address that takes events.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Webhook {
-    /// The path, such as `/hooks/signups`.
-    #[schemars(length(min = 2, max = 256), regex(pattern = r"^(/[-._~a-zA-Z0-9]+)+$"))]
-    pub path: String,
-    /// How senders prove who they are.
-    pub verification: Verification,
-    /// The largest request body that is read. Default 256Ki, which is also the most.
-    pub max_body_bytes: Option<ByteSize>,
+/// The five ways in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// A sender pushes events over HTTP.
+    Webhook,
+    /// Events are in a stream of the user's.
+    Stream,
 }
 
-/// How senders prove who they are: exactly one way. Several keys allow rotation.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.standardWebhooks), has(self.hmac), has(self.bearer), has(self.basic)].filter(given, given).size() == 1").message("give exactly one of standardWebhooks, hmac, bearer and basic"))]
-#[serde(rename_all = "camelCase")]
-pub struct Verification {
-    /// Signatures as standardwebhooks.com describes them (`webhook-id`, `webhook-timestamp`, `webhook-signature`).
-    pub standard_webhooks: Option<StandardWebhooks>,
-    /// An HMAC over parts of the request, for senders with a form of their own.
-    pub hmac: Option<Hmac>,
-    /// A token in `Authorization: Bearer …`.
-    pub bearer: Option<BearerVerification>,
-    /// User name and password in `Authorization: Basic …`.
-    pub basic: Option<BasicVerification>,
-}
-
-/// Standard Webhooks, version v1 (HMAC-SHA256).
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StandardWebhooks {
-    /// The signing secrets (`whsec_…`). Any of them may have signed.
-    #[schemars(length(min = 1, max = 4))]
-    pub secrets: Vec<SecretValue>,
-    /// How far the sender's clock may be off, both ways. Default 5m.
-    pub tolerance: Option<Duration>,
-}
-
-/// An HMAC over parts of the request.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("!self.signed.exists(part, has(part.timestamp) && part.timestamp) || has(self.timestamp)").message("a signed timestamp needs the field timestamp, which names its header"))]
-#[serde(rename_all = "camelCase")]
-pub struct Hmac {
-    /// The signing secrets. Any of them may have signed.
-    #[schemars(length(min = 1, max = 4))]
-    pub secrets: Vec<SecretValue>,
-    /// How the secret's text becomes the key. Default Raw.
-    pub secret_encoding: Option<SecretEncoding>,
-    /// The hash. Default Sha256.
-    pub algorithm: Option<HmacAlgorithm>,
-    /// The header with the signature.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[-_a-zA-Z0-9]+$"))]
-    pub header: String,
-    /// What stands before the signature in the header, such as `sha256=`.
-    #[schemars(length(max = 32))]
-    pub prefix: Option<String>,
-    /// How the signature is written. Default Hex.
-    pub encoding: Option<SignatureEncoding>,
-    /// What is signed, in order. Default: the body alone.
-    #[schemars(length(max = 8))]
-    pub signed: Option<Vec<SignedPart>>,
-    /// What stands between the signed parts.
-    #[schemars(length(max = 8))]
-    pub separator: Option<String>,
-    /// The header with the time of signing, and how old it may be. Without it a request can be replayed at any time.
-    pub timestamp: Option<SignatureTimestamp>,
-    /// The header with the sender's id of the event, equal for its repeats.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[-_a-zA-Z0-9]+$"))]
-    pub id_header: Option<String>,
-}
-
-/// How a secret's text becomes the key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum SecretEncoding {
-    /// The bytes as they are, but for one line break at the end.
-    #[default]
-    Raw,
-    /// Base 64.
-    Base64,
-    /// Hexadecimal.
-    Hex,
-}
-
-/// The hash of an HMAC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum HmacAlgorithm {
-    /// SHA-256
-    #[default]
-    Sha256,
-    /// SHA-512
-    Sha512,
-    /// SHA-1, for senders that have nothing better.
-    Sha1,
-}
-
-/// How a signature is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum SignatureEncoding {
-    /// Hexadecimal, in either case.
-    #[default]
-    Hex,
-    /// Base 64, standard alphabet.
-    Base64,
-    /// Base 64, URL alphabet, without padding.
-    Base64Url,
-}
-
-/// One signed part: exactly one field.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.body), has(self.method), has(self.path), has(self.timestamp), has(self.header), has(self.text)].filter(given, given).size() == 1").message("give exactly one of body, method, path, timestamp, header and text"))]
-#[serde(rename_all = "camelCase")]
-pub struct SignedPart {
-    /// `true`: the raw bytes of the body.
-    pub body: Option<bool>,
-    /// `true`: the request method.
-    pub method: Option<bool>,
-    /// `true`: path and query as received.
-    pub path: Option<bool>,
-    /// `true`: the text of the timestamp header.
-    pub timestamp: Option<bool>,
-    /// The value of this header.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[-_a-zA-Z0-9]+$"))]
-    pub header: Option<String>,
-    /// This text.
-    #[schemars(length(min = 1, max = 64))]
-    pub text: Option<String>,
-}
-
-/// The time at which a request was signed.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SignatureTimestamp {
-    /// The header with the time.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[-_a-zA-Z0-9]+$"))]
-    pub header: String,
-    /// How the time is written. Default Seconds.
-    pub unit: Option<TimestampUnit>,
-    /// How far it may be off, both ways. Default 5m.
-    pub tolerance: Option<Duration>,
-}
-
-/// How a time is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum TimestampUnit {
-    /// Seconds since 1970.
-    #[default]
-    Seconds,
-    /// Milliseconds since 1970.
-    Milliseconds,
-    /// RFC 3339.
-    Rfc3339,
-}
-
-/// A token in `Authorization: Bearer …`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BearerVerification {
-    /// The tokens. Any of them is accepted.
-    #[schemars(length(min = 1, max = 4))]
-    pub tokens: Vec<SecretValue>,
-}
-
-/// User name and password in `Authorization: Basic …`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BasicVerification {
-    /// The user name.
-    pub username: Value,
-    /// The passwords. Any of them is accepted.
-    #[schemars(length(min = 1, max = 4))]
-    pub passwords: Vec<SecretValue>,
-}
-
-impl Verification {
-    /// Every Secret key that this verification needs.
-    pub fn secret_keys(&self) -> Vec<&SecretKeyRef> {
-        let Self { standard_webhooks, hmac, bearer, basic } = self;
-        let mut keys: Vec<&SecretKeyRef> = Vec::new();
-        keys.extend(standard_webhooks.iter().flat_map(|it| &it.secrets).map(SecretValue::key));
-        keys.extend(hmac.iter().flat_map(|it| &it.secrets).map(SecretValue::key));
-        keys.extend(bearer.iter().flat_map(|it| &it.tokens).map(SecretValue::key));
-        if let Some(basic) = basic {
-            keys.extend(basic.username.key());
-            keys.extend(basic.passwords.iter().map(SecretValue::key));
+impl Pattern {
+    /// As the column PATTERN shows it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "Webhook",
+            Self::Stream => "Stream",
         }
-        keys
     }
 }
 
-/// A JetStream stream of yours.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StreamSource {
-    /// Name of the stream. Ropeway's own streams (`ROPEWAY_…`) are refused.
-    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[-_a-zA-Z0-9]+$"))]
-    #[x_kube(validation = Rule::new("!self.startsWith('ROPEWAY_')").message("a stream of Ropeway's own can't be a source"))]
-    pub stream: String,
-    /// Only events on these subjects; `*` and `>` are wildcards. Default: all.
-    #[schemars(length(max = 16))]
-    #[x_kube(validation = Rule::new("self.all(subject, !subject.startsWith('$') && !subject.startsWith('ropeway.'))").message("subjects that begin with $ or ropeway. can't be a source"))]
-    pub subjects: Option<Vec<Subject>>,
-    /// Where the first lanes begin. It can't be changed later. Default New.
-    #[x_kube(validation = Rule::new("self == oldSelf").message("startAt can't be changed; make a new Integration"))]
-    pub start_at: Option<StreamStart>,
-}
-
-/// A NATS subject or a filter on subjects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Subject(pub String);
-
-impl JsonSchema for Subject {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Subject".into()
+impl Source {
+    /// Which way in it is; none where not exactly one is given.
+    pub fn pattern(&self) -> Option<Pattern> {
+        let Self { webhook, stream } = self;
+        let given = [webhook.as_ref().map(|_| Pattern::Webhook), stream.as_ref().map(|_| Pattern::Stream)];
+        let mut given = given.into_iter().flatten();
+        given.next().filter(|_| given.next().is_none())
     }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\s]+$" })
-    }
-}
-
-/// Where a lane on a stream of yours begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum StreamStart {
-    /// With events that arrive after the Integration was made.
-    #[default]
-    New,
-    /// With the oldest event that the stream holds.
-    All,
-}
-
-/// The CloudEvents attributes of what a source delivers, where it does not say them itself.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct EventAttributes {
-    /// The `type` of events that carry none, such as `com.example.signup`. Default `ropeway.event`.
-    #[schemars(length(min = 1, max = 255))]
-    pub r#type: Option<String>,
-    /// The `source` of events that carry none. Default `/<namespace>/<integration>`.
-    #[schemars(length(min = 1, max = 255))]
-    pub source: Option<String>,
-    /// A VRL expression of type string over the data as received: the id of events that carry none. An id that the
-    /// sender gave is kept. Without either, one is made before the event is stored.
-    #[schemars(length(min = 1, max = 4096))]
-    pub id: Option<Expression>,
 }

@@ -101,6 +101,13 @@ pub enum SourceConfig {
     },
 }
 
+impl SourceConfig {
+    /// Whether events are stored in a stream of the Integration's own.
+    pub fn has_own_stream(&self) -> bool {
+        !matches!(self, Self::Stream { .. })
+    }
+}
+
 /// Attributes of events that carry none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

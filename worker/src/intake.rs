@@ -1,4 +1,5 @@
 //! Ways in that are not a stream. They end in the events stream and share the line after it.
 
+pub mod store;
 pub mod verify;
 pub mod webhook;

@@ -15,10 +15,9 @@ use async_nats::Client;
 use ropeway_crds::{
     integration::{Mode, State},
     names::{LaneId, events_stream},
-    report::Problem,
     worker_config::{IntegrationConfig, LaneConfig, SourceConfig},
 };
-use ropeway_mapping::{IntegrationName, Program};
+use ropeway_mapping::Program;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +37,8 @@ use crate::{
     sweep::Sweeper,
     trim::Trimmer,
 };
+
+mod source;
 
 /// A worker that is put together but does not run yet.
 #[derive(Debug)]
@@ -106,8 +107,8 @@ impl Worker {
         let (state_sender, state) = watch::channel(None);
         let (problem_sender, problem) = watch::channel(None);
         let stream = match &integration.source {
-            SourceConfig::Webhook { .. } => events_stream(&integration.uid),
             SourceConfig::Stream { stream } => stream.clone(),
+            _ => events_stream(&integration.uid),
         };
         let mut pulses = Vec::new();
         for (config, mapping) in integration.lanes.iter().zip(mappings) {
@@ -121,7 +122,7 @@ impl Worker {
             });
             self.lanes.push((lane, state.clone()));
         }
-        if let SourceConfig::Webhook { .. } = &integration.source {
+        if integration.source.has_own_stream() {
             self.trimmers.push(new_trimmer(shared, integration, &pulses));
         }
         self.heartbeats.push((
@@ -135,7 +136,7 @@ impl Worker {
             },
             state_sender,
         ));
-        self.add_webhook(shared, integration, id, state, problem_sender);
+        self.add_source(shared, integration, source::Inputs { id, state, problem: problem_sender });
     }
 
     /// The account of a lane's Destination: one for all lanes that send there.
@@ -146,33 +147,6 @@ impl Worker {
         });
         self.watched.account(known);
         Arc::clone(known)
-    }
-
-    fn add_webhook(
-        &mut self,
-        shared: &Shared<'_>,
-        integration: &IntegrationConfig,
-        id: Option<Program>,
-        state: watch::Receiver<Option<State>>,
-        problem: watch::Sender<Option<Problem>>,
-    ) {
-        let SourceConfig::Webhook { path, verification, max_body_bytes } = &integration.source else { return };
-        let webhook = Webhook {
-            uid: integration.uid.clone(),
-            name: IntegrationName {
-                name: integration.name.clone(),
-                namespace: shared.prepared.config.namespace.clone(),
-            },
-            verification: verification.clone(),
-            max_body: usize::try_from(max_body_bytes.bytes()).unwrap_or(usize::MAX),
-            defaults: integration.event.clone(),
-            id,
-            state,
-            problem,
-            secrets: shared.secrets.clone(),
-            broker: shared.broker.clone(),
-        };
-        self.webhooks.insert(path.clone(), webhook);
     }
 
     /// Works until `stop` is cancelled; then nothing new is taken, what is in hand is finished, and the counts are flushed.
@@ -252,7 +226,7 @@ fn new_lane(
         fingerprint: shared.prepared.fingerprint.clone(),
         hold_policy: integration.hold,
         mode: integration.mode,
-        own_stream: matches!(integration.source, SourceConfig::Webhook { .. }),
+        own_stream: integration.source.has_own_stream(),
         account,
         hold: Arc::new(watch::channel(Versioned::default()).0),
         hold_known: AtomicBool::new(false),

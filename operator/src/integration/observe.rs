@@ -78,16 +78,17 @@ impl References {
         let transforms = spec.destinations.iter().filter_map(|destination| maps(destination.transform.as_ref()));
         Self {
             destinations: spec.destinations.iter().map(|destination| destination.r#ref.clone()).collect(),
-            secrets: verification_keys(spec).into_iter().map(|key| key.name).collect(),
+            secrets: source_keys(spec).into_iter().map(|(_, key)| key.name).collect(),
             config_maps: transforms.chain(maps(spec.normalize.as_ref())).collect(),
         }
     }
 }
 
-/// The Secret keys that the source's verification needs.
-pub fn verification_keys(spec: &IntegrationSpec) -> Vec<SecretKeyRef> {
+/// The Secret keys that the source needs, each with the field that names it.
+pub fn source_keys(spec: &IntegrationSpec) -> Vec<(&'static str, SecretKeyRef)> {
     let webhook = spec.source.webhook.iter();
-    webhook.flat_map(|webhook| webhook.verification.secret_keys()).cloned().collect()
+    let verification = webhook.flat_map(|webhook| webhook.verification.secret_keys());
+    verification.map(|key| ("spec.source.webhook.verification", key.clone())).collect()
 }
 
 impl Observed {

@@ -124,7 +124,7 @@ pub fn plan(resolved: &Resolved, settings: &Settings) -> Plan {
     let config_map = config_map::config_map(identity, &bytes);
     let map_name = config_map.metadata.name.clone().unwrap_or_default();
     let path = match &resolved.source {
-        ResolvedSource::Events { path, .. } => Some(path),
+        ResolvedSource::Events { path, .. } => path.as_ref(),
         ResolvedSource::Stream { .. } => None,
     };
     Plan {

@@ -103,8 +103,8 @@ pub enum ResolvedSource {
         max_bytes: ByteSize,
         /// Copies of each event.
         replicas: usize,
-        /// The path that takes events.
-        path: String,
+        /// The path that takes events, for a source that is sent to.
+        path: Option<String>,
     },
     /// In a stream of the user's.
     Stream {

@@ -3,7 +3,6 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use async_nats::HeaderMap as NatsHeaders;
 use axum::{
     Json, Router,
     body::Body,
@@ -13,20 +12,15 @@ use axum::{
 };
 use bytes::Bytes;
 use jiff::Timestamp;
-use ropeway_crds::{
-    headers as h,
-    integration::State,
-    names::{ShortUid, hash},
-    report::Problem,
-    source::Verification,
-    worker_config::EventDefaults,
-};
-use ropeway_mapping::{Context, Data, EventAttributes, Input, IntegrationName, Limits, Program, run_key};
+use ropeway_crds::{headers as h, integration::State, report::Problem, source::Verification};
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::verify::{SignedRequest, VerifyError, verify};
-use crate::{cloud_event, io::jetstream::Broker, secret::Secrets};
+use super::{
+    store::{Incoming, Known, Store},
+    verify::{SignedRequest, VerifyError, verify},
+};
+use crate::{cloud_event, secret::Secrets};
 
 /// How long a sender may take to send its body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -37,26 +31,18 @@ const COME_AGAIN: &str = "5";
 /// One Integration's address.
 #[derive(Debug)]
 pub struct Webhook {
-    /// The Integration.
-    pub uid: ShortUid,
-    /// Its name and namespace.
-    pub name: IntegrationName,
+    /// Where its events are stored.
+    pub store: Store,
     /// How senders prove who they are.
     pub verification: Verification,
     /// The largest body that is read, in bytes.
     pub max_body: usize,
-    /// Attributes of events that carry none.
-    pub defaults: EventDefaults,
-    /// The expression for the id of events that carry none.
-    pub id: Option<Program>,
     /// The wished state.
     pub state: watch::Receiver<Option<State>>,
     /// What keeps it from receiving.
     pub problem: watch::Sender<Option<Problem>>,
     /// The mounted secrets.
     pub secrets: Secrets,
-    /// The connection.
-    pub broker: Broker,
 }
 
 /// All addresses of this worker, by path.
@@ -122,7 +108,7 @@ impl Webhook {
         let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
         let signed = SignedRequest { method: &parts.method, path, headers: &parts.headers, body: &body };
         let verified = verify(&self.verification, &self.secrets, signed, Timestamp::now()).map_err(|error| {
-            tracing::info!(integration = %self.name.name, %error, "a webhook request was refused");
+            tracing::info!(integration = %self.store.integration.name, %error, "a webhook request was refused");
             match error {
                 VerifyError::Refused(_) => Refusal::Unverified,
                 VerifyError::Unable(missing) => {
@@ -131,15 +117,16 @@ impl Webhook {
                 }
             }
         })?;
-        let event = self.event(&parts.headers, &body, verified.id).ok_or(Refusal::NotAnEvent)?;
-        let stored = self.broker.store_event(&self.uid, event.headers, body).await.map_err(|error| {
-            tracing::warn!(integration = %self.name.name, %error, cause = %error.source, "an event could not be stored; its sender is asked to come again");
+        let event = self.event(&parts.headers, body, verified.id).ok_or(Refusal::NotAnEvent)?;
+        let id = event.id.clone();
+        let stored = self.store.one(event).await.map_err(|error| {
+            tracing::warn!(integration = %self.store.integration.name, %error, cause = %error.source, "an event could not be stored; its sender is asked to come again");
             let message = format!("{error}: {}", error.source);
             self.report(Some(Problem { reason: "StoreFailed".into(), message: ropeway_crds::condition::bounded(&message) }));
             Refusal::NotNow
         })?;
         self.report(None);
-        Ok((event.id, stored.duplicate))
+        Ok((id, stored.duplicate))
     }
 
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
@@ -163,57 +150,28 @@ impl Webhook {
         });
     }
 
-    /// The headers under which a body is stored; `None` where the body is no event.
-    fn event(&self, given: &HeaderMap, body: &Bytes, sender_id: Option<String>) -> Option<Incoming> {
-        let content_type =
-            given.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
-        let mut headers = NatsHeaders::new();
-        headers.insert(h::CONTENT_TYPE, content_type);
-        let (id, source, data) = if cloud_event::is_structured(content_type) {
-            let (attributes, data) = cloud_event::from_structured(body).ok()?;
-            (attributes.get("id").cloned(), attributes.get("source").cloned(), data)
+    /// The event in a body; `None` where there is none.
+    fn event(&self, given: &HeaderMap, body: Bytes, sender_id: Option<String>) -> Option<Incoming> {
+        let text = |name| given.get(name).and_then(|value| value.to_str().ok());
+        let content_type = text(header::CONTENT_TYPE.as_str()).unwrap_or("application/json");
+        let mut known = Known { content_type, id: sender_id, ..Known::default() };
+        known.trace_parent = text(h::TRACE_PARENT);
+        let data = if cloud_event::is_structured(content_type) {
+            let (attributes, data) = cloud_event::from_structured(&body).ok()?;
+            known.id = attributes.get("id").cloned().or(known.id);
+            known.source = attributes.get("source").cloned();
+            Some(data)
         } else {
             for (name, value) in given {
                 let value = value.to_str().unwrap_or_default();
                 if name.as_str().starts_with(h::CLOUD_EVENT_PREFIX) && value.len() <= 1024 && !value.is_empty() {
-                    headers.insert(name.as_str(), value);
+                    known.attributes.push((name.as_str(), value));
                 }
             }
-            let attribute =
-                |name| given.get(name).and_then(|value| value.to_str().ok()).map(cloud_event::decode_header);
-            (attribute("ce-id"), attribute("ce-source"), body.clone())
+            known.id = text("ce-id").map(cloud_event::decode_header).or(known.id);
+            known.source = text("ce-source").map(cloud_event::decode_header);
+            None
         };
-        if let Some(trace) = given.get(h::TRACE_PARENT).and_then(|value| value.to_str().ok()) {
-            headers.insert(h::TRACE_PARENT, trace);
-        }
-        let data = Data::parse(&data).ok().filter(Data::is_object)?;
-        let delivery = ulid::Ulid::generate().to_string();
-        let known = id.or(sender_id).or_else(|| self.computed_id(&data)).filter(|id| !id.is_empty());
-        let id = known.clone().unwrap_or_else(|| delivery.clone());
-        let source = source.unwrap_or_else(|| self.defaults.source.clone());
-        headers.insert("ce-id", cloud_event::encode_header(&id));
-        headers.insert(h::DELIVERY, delivery.as_str());
-        // The sender's own id makes its repeats known to the stream; one that we made is known to nobody else.
-        let message_id = known.map_or(delivery, |id| hash(format!("{source}\n{id}").as_bytes(), 32));
-        headers.insert(h::MESSAGE_ID, message_id);
-        Some(Incoming { id, headers })
+        self.store.incoming(body, data, known)
     }
-
-    /// The id that the Integration computes for events that carry none. An expression that fails gives none.
-    fn computed_id(&self, data: &Data) -> Option<String> {
-        let program = self.id.as_ref()?;
-        let attributes = EventAttributes {
-            source: self.defaults.source.clone(),
-            r#type: self.defaults.r#type.clone(),
-            ..EventAttributes::default()
-        };
-        let context = Context::new(&attributes, &self.name);
-        run_key(program, Input { data, context: &context }, &Limits::default()).ok()
-    }
-}
-
-/// An event on its way into the stream.
-struct Incoming {
-    id: String,
-    headers: NatsHeaders,
 }

@@ -86,6 +86,28 @@ impl Broker {
         Ok(Stored { duplicate: ack.duplicate })
     }
 
+    /// Stores events in their order, without waiting for one before the next is sent, and then waits for all.
+    ///
+    /// # Errors
+    /// If any is not confirmed; others may have been stored.
+    pub async fn store_events(
+        &self,
+        uid: &ShortUid,
+        events: Vec<(HeaderMap, Bytes)>,
+    ) -> Result<Vec<Stored>, BrokerError> {
+        let mut confirmations = Vec::with_capacity(events.len());
+        for (headers, body) in events {
+            let publish = self.context.publish_with_headers(events_subject(uid), headers, body).await;
+            confirmations.push(publish.map_err(failed("store an event"))?);
+        }
+        let mut stored = Vec::with_capacity(confirmations.len());
+        for confirmation in confirmations {
+            let ack = confirmation.await.map_err(failed("store an event"))?;
+            stored.push(Stored { duplicate: ack.duplicate });
+        }
+        Ok(stored)
+    }
+
     /// Parks a retry.
     ///
     /// A duplicate is what a crash after an earlier park leaves behind: that retry stands, so it is no error.

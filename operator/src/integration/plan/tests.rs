@@ -45,7 +45,7 @@ pub fn resolved() -> Resolved {
             hold: ropeway_crds::integration::DeadLetterHold::resolve(None),
             retain: Span::from_secs(0),
         },
-        source: ResolvedSource::Events { max_bytes: ByteSize::mebibytes(2), replicas: 1, path: "/in".into() },
+        source: ResolvedSource::Events { max_bytes: ByteSize::mebibytes(2), replicas: 1, path: Some("/in".into()) },
         lanes: vec![ResolvedLane {
             lane: LaneId::new(&uid, "hubspot"),
             destination: "hubspot".into(),

@@ -57,27 +57,23 @@ pub(super) fn retention(spec: &IntegrationSpec) -> Duration {
 /// Where events are, and what workers are told about it.
 pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceConfig)> {
     let Source { webhook, stream } = &spec.source;
-    let storage = spec.storage.clone().unwrap_or_default();
-    match (webhook, stream) {
-        (Some(webhook), None) => {
-            let Webhook { path, verification, max_body_bytes } = webhook.clone();
-            let events = ResolvedSource::Events {
-                max_bytes: storage.max_bytes.unwrap_or(ByteSize::mebibytes(128)),
-                replicas: usize::try_from(storage.replicas.unwrap_or(1)).unwrap_or(1),
-                path: path.clone(),
-            };
-            let largest = max_body_bytes.unwrap_or(values::largest_body());
-            Some((events, SourceConfig::Webhook { path, verification, max_body_bytes: largest }))
-        }
-        (None, Some(source)) => {
-            let subjects = source.subjects.iter().flatten().map(|subject| subject.0.clone()).collect();
-            let start_at = source.start_at.unwrap_or_default();
-            let stream = source.stream.clone();
-            Some((
-                ResolvedSource::Stream { stream: stream.clone(), subjects, start_at },
-                SourceConfig::Stream { stream },
-            ))
-        }
-        _ => None,
+    spec.source.pattern()?;
+    if let Some(source) = stream {
+        let subjects = source.subjects.iter().flatten().map(|subject| subject.0.clone()).collect();
+        let start_at = source.start_at.unwrap_or_default();
+        let stream = source.stream.clone();
+        let resolved = ResolvedSource::Stream { stream: stream.clone(), subjects, start_at };
+        return Some((resolved, SourceConfig::Stream { stream }));
     }
+    let Webhook { path, verification, max_body_bytes } = webhook.clone()?;
+    let max_body_bytes = max_body_bytes.unwrap_or(values::largest_body());
+    let config = SourceConfig::Webhook { path: path.clone(), verification, max_body_bytes };
+    let path = Some(path);
+    let storage = spec.storage.clone().unwrap_or_default();
+    let events = ResolvedSource::Events {
+        max_bytes: storage.max_bytes.unwrap_or(ByteSize::mebibytes(128)),
+        replicas: usize::try_from(storage.replicas.unwrap_or(1)).unwrap_or(1),
+        path,
+    };
+    Some((events, config))
 }

@@ -7,13 +7,13 @@ use ropeway_crds::{
     secret_ref::SecretKeyRef,
 };
 
-use crate::integration::observe::{AccountFact, Observed, verification_keys};
+use crate::integration::observe::{AccountFact, Observed, source_keys};
 
 /// The Secret keys that workers need; those that are missing are findings.
 pub(super) fn secrets(observed: &Observed, findings: &mut Vec<Finding>) -> BTreeMap<String, BTreeSet<String>> {
     let mut wanted: Vec<(String, SecretKeyRef)> = Vec::new();
-    let verification = verification_keys(&observed.integration.spec).into_iter();
-    wanted.extend(verification.map(|key| ("spec.source.webhook.verification".to_owned(), key)));
+    let source = source_keys(&observed.integration.spec).into_iter();
+    wanted.extend(source.map(|(place, key)| (place.to_owned(), key)));
     for (name, destination) in &observed.destinations {
         let keys = destination.iter().flat_map(|account| account.spec.secret_keys());
         wanted.extend(keys.map(|key| (format!("Destination {name}"), key)));

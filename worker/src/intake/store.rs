@@ -1,0 +1,122 @@
+//! What every way in but a stream ends with: an item becomes an event with an id, and the event is stored.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use ropeway_crds::{
+    headers as h,
+    names::{ShortUid, hash},
+    worker_config::EventDefaults,
+};
+use ropeway_mapping::{Context, Data, EventAttributes, Input, IntegrationName, Limits, Program, run_key};
+
+use crate::{
+    cloud_event,
+    io::{
+        jetstream::{Broker, BrokerError},
+        publish::Stored,
+    },
+};
+
+/// Where one Integration's events are stored.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// The Integration.
+    pub uid: ShortUid,
+    /// Its name and namespace.
+    pub integration: IntegrationName,
+    /// Attributes of events that carry none.
+    pub defaults: EventDefaults,
+    /// The expression for the id of events that carry none.
+    pub id: Option<Program>,
+    /// The connection.
+    pub broker: Broker,
+}
+
+/// What is known of an item beside its data.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// The sender's id of the event, equal for its repeats.
+    pub id: Option<String>,
+    /// The CloudEvents `source`, where it is not the Integration's default.
+    pub source: Option<String>,
+    /// What the body is.
+    pub content_type: &'a str,
+    /// Headers with further CloudEvents attributes (`ce-…`).
+    pub attributes: Vec<(&'a str, &'a str)>,
+    /// The trace that the event belongs to.
+    pub trace_parent: Option<&'a str>,
+}
+
+impl Default for Known<'_> {
+    fn default() -> Self {
+        Self { id: None, source: None, content_type: "application/json", attributes: Vec::new(), trace_parent: None }
+    }
+}
+
+/// An event on its way into the stream.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// Its id.
+    pub id: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Store {
+    /// Makes an event of a body. `data` is the part of it that is mapped, where that is not the whole; `None` comes back
+    /// where it is no JSON object.
+    ///
+    /// The id is the one that is known, else what the Integration's expression makes of the data, else a new one. Only a
+    /// new one can't make the stream drop a repeat.
+    pub fn incoming(&self, body: Bytes, data: Option<Bytes>, known: Known<'_>) -> Option<Incoming> {
+        let Known { id, source, content_type, attributes, trace_parent } = known;
+        let mut headers = HeaderMap::new();
+        headers.insert(h::CONTENT_TYPE, content_type);
+        for (name, value) in attributes {
+            headers.insert(name, value);
+        }
+        if let Some(trace) = trace_parent {
+            headers.insert(h::TRACE_PARENT, trace);
+        }
+        let data = Data::parse(data.as_ref().unwrap_or(&body)).ok().filter(Data::is_object)?;
+        let delivery = ulid::Ulid::generate().to_string();
+        let stable = id.or_else(|| self.computed_id(&data)).filter(|id| !id.is_empty());
+        let id = stable.clone().unwrap_or_else(|| delivery.clone());
+        let source = source.unwrap_or_else(|| self.defaults.source.clone());
+        headers.insert("ce-id", cloud_event::encode_header(&id));
+        headers.insert(h::DELIVERY, delivery.as_str());
+        // The sender's own id makes its repeats known to the stream; one that we made is known to nobody else.
+        let message_id = stable.map_or(delivery, |id| hash(format!("{source}\n{id}").as_bytes(), 32));
+        headers.insert(h::MESSAGE_ID, message_id);
+        Some(Incoming { id, headers, body })
+    }
+
+    /// Stores an event and waits until it is safe.
+    ///
+    /// # Errors
+    /// If the stream is full or out of reach.
+    pub async fn one(&self, event: Incoming) -> Result<Stored, BrokerError> {
+        self.broker.store_event(&self.uid, event.headers, event.body).await
+    }
+
+    /// Stores events in their order and waits until all of them are safe.
+    ///
+    /// # Errors
+    /// If any could not be stored; others may have been. To store them again does no harm where their ids are stable.
+    pub async fn all(&self, events: Vec<Incoming>) -> Result<Vec<Stored>, BrokerError> {
+        let events = events.into_iter().map(|event| (event.headers, event.body)).collect();
+        self.broker.store_events(&self.uid, events).await
+    }
+
+    /// The id that the Integration computes for events that carry none. An expression that fails gives none.
+    fn computed_id(&self, data: &Data) -> Option<String> {
+        let program = self.id.as_ref()?;
+        let attributes = EventAttributes {
+            source: self.defaults.source.clone(),
+            r#type: self.defaults.r#type.clone(),
+            ..EventAttributes::default()
+        };
+        let context = Context::new(&attributes, &self.integration);
+        run_key(program, Input { data, context: &context }, &Limits::default()).ok()
+    }
+}
