@@ -22,6 +22,8 @@ pub const REASON: &str = "Ropeway-Reason";
 pub const CODE: &str = "Ropeway-Code";
 /// The last error, bounded, without credential.
 pub const ERROR: &str = "Ropeway-Error";
+/// Where something that could be no event stood in its source.
+pub const PLACE: &str = "Ropeway-Place";
 /// When an event became a dead letter, RFC 3339.
 pub const LAST_FAILURE: &str = "Ropeway-Last-Failure";
 /// The Integration's name.

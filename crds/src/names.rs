@@ -77,6 +77,10 @@ pub fn hash(bytes: &[u8], length: usize) -> String {
     text
 }
 
+/// What stands for the source itself where a dead letter has a destination: it was refused before any lane saw it. No
+/// destination can have this name.
+pub const SOURCE: &str = "_source";
+
 /// The streams, subjects and bucket that all Integrations of one namespace share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceNames {

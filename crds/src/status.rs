@@ -31,6 +31,8 @@ pub struct IntegrationStatus {
     pub selector: Option<String>,
     /// Version of the mapping engine that checked the expressions.
     pub mapping_engine: Option<String>,
+    /// What came in.
+    pub source: Option<SourceStatus>,
     /// Counts over all destinations.
     pub delivery: Option<DeliveryStatus>,
     /// What the dead-letter stream holds for this Integration.
@@ -39,6 +41,15 @@ pub struct IntegrationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub destinations: Vec<LaneStatus>,
+}
+
+/// What came in through the source.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SourceStatus {
+    /// When the last event was stored.
+    pub last_received_time: Option<Time>,
 }
 
 /// Counts of deliveries. They grow only, from `since` on, and survive worker restarts.

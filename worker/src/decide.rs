@@ -85,6 +85,8 @@ pub enum DeadLetterReason {
     Undecodable,
     /// It kills the process that works on it.
     Poison,
+    /// The source delivered something that can be no event: no destination ever saw it.
+    Refused,
 }
 
 impl DeadLetterReason {
@@ -98,6 +100,7 @@ impl DeadLetterReason {
             Self::MappingLimit => "MappingLimit",
             Self::Undecodable => "Undecodable",
             Self::Poison => "Poison",
+            Self::Refused => "Refused",
         }
     }
 }

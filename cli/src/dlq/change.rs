@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ropeway_crds::names::SOURCE;
 use ropeway_operator::offline::{Action, Census, Progress, Selector, WorkError};
 use ropeway_worker::shutdown;
 use serde_json::{Value, json};
@@ -40,6 +41,9 @@ impl Run {
 
     async fn lanes_are_there(&self, census: &Census) -> Result<(), DlqError> {
         for destination in census.counts.keys().map(|(destination, _)| destination) {
+            if destination == SOURCE {
+                return Err(DlqError::NoEvent { integration: self.target.integration.clone() });
+            }
             // One that has just left the spec may still have its consumers, which are about to go.
             let is_wished = self.place.destinations.contains(destination);
             if !is_wished || !self.place.letters.is_taken(destination).await.map_err(self.nats())? {

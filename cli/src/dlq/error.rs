@@ -1,5 +1,6 @@
 //! How the commands fail, each with what to do about it.
 
+use ropeway_crds::names::SOURCE;
 use ropeway_operator::offline::NatsError;
 
 use super::place::PlaceError;
@@ -60,6 +61,16 @@ pub enum DlqError {
         integration: String,
         /// The destination.
         destination: String,
+    },
+    /// What the source delivered was no event.
+    #[error(
+        "some of these dead letters of {integration:?} were refused by its source ({SOURCE}): they are no events, so they \
+         can't be sent again; correct them where they come from, choose others with --destination, or remove them with \
+         `ropeway dlq purge {integration} --destination {SOURCE}`"
+    )]
+    NoEvent {
+        /// The Integration.
+        integration: String,
     },
     /// It stopped on its way.
     #[error("stopped after {done} of {count}; those are done and the rest is where it was: run the same command again")]

@@ -20,6 +20,7 @@ use crate::{
 mod delivery;
 mod events;
 mod findings;
+mod source;
 mod workers;
 
 pub use events::{Event, events};
@@ -70,6 +71,7 @@ pub fn status(known: &Known<'_>) -> IntegrationStatus {
         ready_replicas: workers.as_ref().map_or(previous.ready_replicas, |workers| Some(workers.ready_count())),
         selector: known.plan.map_or(previous.selector.clone(), |plan| Some(meta::selector_text(&plan.identity))),
         mapping_engine: Some(ropeway_mapping::program::ENGINE.to_owned()),
+        source: previous.source,
         delivery: previous.delivery,
         dead_letters: previous.dead_letters,
         destinations: previous.destinations,
@@ -77,6 +79,7 @@ pub fn status(known: &Known<'_>) -> IntegrationStatus {
     if let (Some(observations), Some(plan), Some(workers)) = (known.observations, known.plan, &workers) {
         let since = known.integration.creation_timestamp().unwrap_or(Time(known.now));
         let totals = delivery::totals(since, observations, plan, workers);
+        next.source = Some(source::status(observations, next.source.take()));
         next.delivery = Some(delivery::with_earlier(totals, next.delivery));
         next.dead_letters = Some(delivery::dead_letters(&observations.figures));
         next.destinations = delivery::lanes(observations, plan, workers, &next.destinations);
@@ -108,6 +111,7 @@ pub fn worth_writing(
     }
     let without_figures = |status: &IntegrationStatus| {
         let mut plain = status.clone();
+        plain.source = None;
         plain.delivery = None;
         plain.dead_letters = None;
         for condition in &mut plain.conditions {

@@ -23,7 +23,7 @@ use crate::{
 const MOST_SUBJECTS: u64 = 10_000;
 
 /// The reasons that are asked for where there are too many dead letters to read their subjects: every one that there is.
-pub const KNOWN_REASONS: [&str; 8] = [
+pub const KNOWN_REASONS: [&str; 9] = [
     "Rejected",
     "Exhausted",
     "MappingFailed",
@@ -32,6 +32,7 @@ pub const KNOWN_REASONS: [&str; 8] = [
     "Unaccounted",
     "Poison",
     "DestinationRemoved",
+    "Refused",
 ];
 
 /// What JetStream says about an Integration.
@@ -50,6 +51,8 @@ pub struct Observations {
 pub struct Figures {
     /// Last sequence of the stream that events are read from.
     pub last_sequence: u64,
+    /// When the last event was stored in that stream.
+    pub last_received: Option<Timestamp>,
     /// The counters by destination, of lanes that are gone too.
     pub counts: CountsByDestination,
     /// What each lane has not settled yet, parked retries included.
@@ -130,6 +133,7 @@ pub async fn figures(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Figu
     }
     let mut figures = Figures {
         incomplete,
+        last_received: source.as_ref().and_then(|source| last_received(&source.state)),
         last_sequence: source.map_or(0, |source| source.state.last_sequence),
         counts,
         pending,
@@ -138,6 +142,12 @@ pub async fn figures(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Figu
     };
     dead_letters(jetstream, plan, &mut figures).await?;
     Ok(figures)
+}
+
+/// When the last message was stored; an empty stream that never had one knows no time.
+fn last_received(state: &async_nats::jetstream::stream::State) -> Option<Timestamp> {
+    let time = Timestamp::from_nanosecond(state.last_timestamp.unix_timestamp_nanos()).ok()?;
+    (state.last_sequence > 0).then_some(time)
 }
 
 /// What a lane has not settled.

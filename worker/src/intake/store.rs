@@ -1,20 +1,27 @@
 //! What every way in but a stream ends with: an item becomes an event with an id, and the event is stored.
 
+use std::time::Duration;
+
 use async_nats::HeaderMap;
 use bytes::Bytes;
+use jiff::Timestamp;
 use ropeway_crds::{
+    condition::bounded,
     headers as h,
-    names::{ShortUid, hash},
-    worker_config::EventDefaults,
+    names::{LaneId, SOURCE, ShortUid, hash},
+    worker_config::{EventDefaults, MAX_EVENT_BYTES},
 };
 use ropeway_mapping::{Context, Data, EventAttributes, Input, IntegrationName, Limits, Program, run_key};
 
 use crate::{
     cloud_event,
+    decide::{DeadLetter, DeadLetterReason},
+    decode::History,
     io::{
         jetstream::{Broker, BrokerError},
-        publish::Stored,
+        publish::{Envelope, Owner, Stored},
     },
+    provider::Failure,
 };
 
 /// Where one Integration's events are stored.
@@ -28,6 +35,8 @@ pub struct Store {
     pub defaults: EventDefaults,
     /// The expression for the id of events that carry none.
     pub id: Option<Program>,
+    /// How long a dead letter is kept.
+    pub retention: Duration,
     /// The connection.
     pub broker: Broker,
 }
@@ -106,6 +115,28 @@ impl Store {
     pub async fn all(&self, events: Vec<Incoming>) -> Result<Vec<Stored>, BrokerError> {
         let events = events.into_iter().map(|event| (event.headers, event.body)).collect();
         self.broker.store_events(&self.uid, events).await
+    }
+
+    /// Puts something that can be no event into the dead letters, where it can be looked at. `place` says where it stood
+    /// in the source, so that it is there once however often it is read; `why` is in a sentence, without payload. What is
+    /// larger than an event may be is cut.
+    ///
+    /// # Errors
+    /// If it is not confirmed; the item must then be read again.
+    pub async fn refuse(&self, item: Bytes, place: &str, why: &str, now: Timestamp) -> Result<(), BrokerError> {
+        let most = usize::try_from(MAX_EVENT_BYTES).unwrap_or(usize::MAX);
+        let body = item.slice(..item.len().min(most));
+        let delivery = hash(&[place.as_bytes(), b"\n", &item].concat(), 26);
+        let lane = LaneId::new(&self.uid, SOURCE);
+        let integration = &self.integration.name;
+        let owner = Owner { uid: &self.uid, integration, destination: SOURCE, lane: &lane };
+        let mut headers = HeaderMap::new();
+        headers.insert(h::PLACE, cloud_event::encode_header(&bounded(place)));
+        let history = History { delivery, attempt: 1, resend: 0, first_failure: None, held: Duration::ZERO, parks: 0 };
+        let envelope = Envelope { owner, headers: &headers, body, history: &history, rank: None };
+        let failure = Failure::silent(format!("{place}: {why}"));
+        let letter = DeadLetter { reason: DeadLetterReason::Refused, failure };
+        self.broker.write_dead_letter(envelope, &letter, self.retention, now).await
     }
 
     /// The id that the Integration computes for events that carry none. An expression that fails gives none.

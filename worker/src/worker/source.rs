@@ -33,6 +33,7 @@ impl Worker {
             },
             defaults: integration.event.clone(),
             id,
+            retention: integration.dead_letter_retention.std(),
             broker: shared.broker.clone(),
         };
         match &integration.source {
