@@ -1,15 +1,29 @@
 //! The way in of one Integration.
 
+use std::sync::Arc;
+
 use ropeway_crds::{
+    auth::Tls,
     integration::State,
     report::Problem,
+    source::{JwtVerification, Verification, WebhookTls},
     worker_config::{IntegrationConfig, SourceConfig},
 };
 use ropeway_mapping::{IntegrationName, Program};
 use tokio::sync::watch;
 
 use super::{Shared, Worker};
-use crate::intake::{store::Store, webhook::Webhook};
+use crate::{
+    deliver::http::HttpDoor,
+    intake::{
+        address::{Address, Transport},
+        items::Form,
+        store::Store,
+        tls::ServerTls,
+        verify::{Verifier, jwt::Issuer},
+        webhook::Webhook,
+    },
+};
 
 /// What a way in is given beside its configuration.
 pub(super) struct Inputs {
@@ -21,34 +35,79 @@ pub(super) struct Inputs {
     pub(super) problem: watch::Sender<Option<Problem>>,
 }
 
+/// What the configuration says of an address.
+struct Wanted<'a> {
+    verification: &'a Verification,
+    max_body: u64,
+    public_url: Option<String>,
+    tls: Option<&'a WebhookTls>,
+}
+
 impl Worker {
     /// Adds the way in. A stream of the user's needs none: its lanes read it themselves.
     pub(super) fn add_source(&mut self, shared: &Shared<'_>, integration: &IntegrationConfig, inputs: Inputs) {
         let Inputs { id, state, problem } = inputs;
-        let store = Store {
-            uid: integration.uid.clone(),
-            integration: IntegrationName {
-                name: integration.name.clone(),
-                namespace: shared.prepared.config.namespace.clone(),
-            },
-            defaults: integration.event.clone(),
-            id,
-            retention: integration.dead_letter_retention.std(),
-            broker: shared.broker.clone(),
-        };
+        let store = store(shared, integration, id);
         match &integration.source {
-            SourceConfig::Webhook { path, verification, max_body_bytes } => {
+            SourceConfig::Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls } => {
+                let (public_url, tls) = (public_url.clone(), tls.as_ref());
+                let wanted = Wanted { verification, max_body: max_body_bytes.bytes(), public_url, tls };
+                let address = self.address(shared, &integration.name, wanted, (state, problem));
+                let vendor = address.verifier.vendor();
                 let webhook = Webhook {
+                    form: Form { split: split.clone(), id_place: vendor.id },
+                    handshake: vendor.handshake,
+                    allowed_origins: allowed_origins.clone(),
+                    address,
                     store,
-                    verification: verification.clone(),
-                    max_body: usize::try_from(max_body_bytes.bytes()).unwrap_or(usize::MAX),
-                    state,
-                    problem,
-                    secrets: shared.secrets.clone(),
                 };
                 self.webhooks.insert(path.clone(), webhook);
             }
             SourceConfig::Stream { .. } => {}
         }
+    }
+
+    /// An address with its limits and its proof.
+    fn address(
+        &mut self,
+        shared: &Shared<'_>,
+        integration: &str,
+        wanted: Wanted<'_>,
+        (state, problem): (watch::Receiver<Option<State>>, watch::Sender<Option<Problem>>),
+    ) -> Address {
+        let Wanted { verification, max_body, public_url, tls } = wanted;
+        let issuer = |jwt: &JwtVerification| {
+            let tls = jwt.ca_ref.clone().map(|ca_ref| Tls { ca_ref: Some(ca_ref), client_certificate_ref: None });
+            let addresses = Arc::clone(&shared.prepared.addresses);
+            Issuer::new(jwt.clone(), HttpDoor::new(tls, shared.secrets.clone(), addresses))
+        };
+        if let Some(tls) = tls {
+            // One certificate for the port: in a cluster a worker serves one Integration.
+            let server = || Arc::new(ServerTls::new(tls.certificate_ref.clone(), shared.secrets.clone()));
+            self.tls.get_or_insert_with(server);
+        }
+        Address {
+            integration: integration.to_owned(),
+            verifier: Verifier::new(verification, shared.secrets.clone(), issuer),
+            max_body: usize::try_from(max_body).unwrap_or(usize::MAX),
+            public_url,
+            transport: if tls.is_some() { Transport::Tls } else { Transport::Any },
+            state,
+            problem,
+        }
+    }
+}
+
+fn store(shared: &Shared<'_>, integration: &IntegrationConfig, id: Option<Program>) -> Store {
+    Store {
+        uid: integration.uid.clone(),
+        integration: IntegrationName {
+            name: integration.name.clone(),
+            namespace: shared.prepared.config.namespace.clone(),
+        },
+        defaults: integration.event.clone(),
+        id,
+        retention: integration.dead_letter_retention.std(),
+        broker: shared.broker.clone(),
     }
 }

@@ -65,9 +65,17 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
         let resolved = ResolvedSource::Stream { stream: stream.clone(), subjects, start_at };
         return Some((resolved, SourceConfig::Stream { stream }));
     }
-    let Webhook { path, verification, max_body_bytes } = webhook.clone()?;
-    let max_body_bytes = max_body_bytes.unwrap_or(values::largest_body());
-    let config = SourceConfig::Webhook { path: path.clone(), verification, max_body_bytes };
+    let webhook = webhook.clone()?;
+    let Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls, expose: _ } = webhook;
+    let config = SourceConfig::Webhook {
+        path: path.clone(),
+        verification,
+        max_body_bytes: max_body_bytes.unwrap_or(values::largest_body()),
+        split,
+        public_url,
+        allowed_origins: allowed_origins.into_iter().flatten().map(|origin| origin.0).collect(),
+        tls,
+    };
     let path = Some(path);
     let storage = spec.storage.clone().unwrap_or_default();
     let events = ResolvedSource::Events {
