@@ -46,6 +46,8 @@ words! {
         /// A lane is held, because most of its recent events would have become dead letters for one reason. Only present when
         /// true.
         DeliveryHeld,
+        /// Events have the shape that `spec.schema` asks for. Only present where one is given.
+        EventsConform,
         /// Work is under way. Only present when true.
         Reconciling,
         /// Nothing will change until somebody changes something. Only present when true.
@@ -138,6 +140,14 @@ words! {
         Draining,
         /// The object is being deleted.
         Deleting,
+        /// Events can't be stored: the stream is full or NATS is out of reach. Senders are asked to come again.
+        StoreFailed,
+        /// The keys of the issuer of senders' tokens can't be fetched.
+        IssuerUnavailable,
+        /// Events do not match `spec.schema`.
+        SchemaViolated,
+        /// Events match `spec.schema`.
+        SchemaMatched,
         /// An unexpected error; the message says which call failed.
         Failed,
     }

@@ -8,6 +8,7 @@ use crate::{
     delivery::Delivery,
     duration::{ByteSize, Duration},
     mapping::{Dedup, Expression, Mapping, MappingTest, Ordering},
+    schema::EventSchema,
     source::{EventAttributes, Pattern, Source},
     status::IntegrationStatus,
     template::Template,
@@ -62,6 +63,8 @@ pub struct IntegrationSpec {
     pub source: Source,
     /// CloudEvents attributes of events that carry none.
     pub event: Option<EventAttributes>,
+    /// The shape that events are expected to have.
+    pub schema: Option<EventSchema>,
     /// Drops repeats of an event where a lane takes it.
     #[x_kube(validation = Rule::new("duration(self.window) >= duration('1s') && duration(self.window) <= duration('720h')").message("window must be at least 1s and at most 720h"))]
     pub dedup: Option<Dedup>,

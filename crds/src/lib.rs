@@ -26,6 +26,7 @@ pub mod mapping;
 pub mod names;
 pub mod provider;
 pub mod report;
+pub mod schema;
 pub mod secret_ref;
 pub mod source;
 pub mod status;

@@ -60,6 +60,12 @@ pub struct LaneReport {
     pub recent_attempts: u64,
     /// Failed ones among them.
     pub recent_failures: u64,
+    /// Events within the last five minutes that did not match the Integration's schema.
+    #[serde(default)]
+    pub recent_violations: u64,
+    /// Where in the schema the last of them did not match.
+    #[serde(default)]
+    pub last_violation: Option<String>,
     /// When a record was last accepted.
     pub last_success: Option<Timestamp>,
     /// The last failure.

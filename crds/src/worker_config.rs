@@ -11,6 +11,7 @@ use crate::{
     mapping::{Dedup, Expression, Ordering},
     names::{LaneId, NamespaceNames, ShortUid, hash},
     provider::Provider,
+    schema::OnViolation,
     source::{Verification, WebhookTls},
 };
 
@@ -60,6 +61,9 @@ pub struct IntegrationConfig {
     pub source: SourceConfig,
     /// Attributes of events that carry none.
     pub event: EventDefaults,
+    /// The shape that events are expected to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaConfig>,
     /// De-duplication where a lane takes an event.
     pub dedup: Option<Dedup>,
     /// Order among events with equal keys. Left out where there is none, so that the configuration of workers without order
@@ -78,6 +82,16 @@ pub struct IntegrationConfig {
     pub hold: HoldPolicy,
     /// How long settled events are kept.
     pub retain: Duration,
+}
+
+/// The shape that events are expected to have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SchemaConfig {
+    /// The JSON Schema.
+    pub schema: serde_json::Value,
+    /// What becomes of an event that does not match.
+    pub on_violation: OnViolation,
 }
 
 /// Where events come from.

@@ -32,6 +32,7 @@ pub mod mapping;
 mod message;
 pub mod program;
 pub mod run;
+pub mod schema;
 mod syntax;
 pub mod untrusted;
 
@@ -44,6 +45,7 @@ pub use mapping::{DestinationMapping, MapError, Mapped, Mapping};
 pub use program::{Program, Purpose, compile};
 pub use ropeway_allocator::CountingAllocator;
 pub use run::{Input, RunError, run_filter, run_key, run_outcome, run_transform};
+pub use schema::{Schema, SchemaError, Violation};
 pub use untrusted::{UntrustedError, child_main, compile_in_child};
 
 /// Tests measure memory, so they run with the allocator that counts it.

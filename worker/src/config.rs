@@ -89,7 +89,7 @@ pub fn prepare(bytes: &[u8]) -> Result<Prepared, ConfigError> {
         mappings.push(lanes);
         let id = integration.event.id.as_ref().map(|source| programs.compile(source, Purpose::Key)).transpose();
         event_ids.push(id.unwrap_or_else(|source| {
-            errors.push(ProgramError { field: "event.id".into(), source });
+            errors.push(ProgramError::Expression { field: "event.id".into(), source });
             None
         }));
     }

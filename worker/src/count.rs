@@ -27,6 +27,14 @@ use crate::{
 const SLOTS: usize = 30;
 const SLOT: Duration = Duration::from_secs(10);
 
+/// What happened within ten seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    attempts: u64,
+    failures: u64,
+    violations: u64,
+}
+
 /// What one lane has done and how it fares.
 #[derive(Debug)]
 pub struct Tally {
@@ -37,8 +45,9 @@ pub struct Tally {
 struct Inner {
     unflushed: Counts,
     total: Counts,
-    slots: VecDeque<(u64, u64)>,
+    slots: VecDeque<Slot>,
     slot_began: Instant,
+    last_violation: Option<String>,
     last_success: Option<Timestamp>,
     last_error: Option<Failure>,
     credentials_refused: bool,
@@ -54,8 +63,9 @@ impl Default for Tally {
             inner: Mutex::new(Inner {
                 unflushed: Counts::default(),
                 total: Counts::default(),
-                slots: VecDeque::from([(0, 0)]),
+                slots: VecDeque::from([Slot::default()]),
                 slot_began: Instant::now(),
+                last_violation: None,
                 last_success: None,
                 last_error: None,
                 credentials_refused: false,
@@ -81,15 +91,15 @@ impl Tally {
         inner.total = inner.total.plus(counts);
         let (attempted, failure) = match settlement {
             Settlement::Done(Done::Delivered) => (true, None),
-            Settlement::Done(Done::Filtered | Done::Deduplicated | Done::Shadowed) => (false, None),
+            Settlement::Done(Done::Filtered | Done::Deduplicated | Done::Shadowed | Done::Discarded) => (false, None),
             Settlement::Park(Park { failure, .. }) => (true, Some(("Retry", failure))),
             Settlement::Return(Return { failure, .. }) => (true, Some(("Held", failure))),
             Settlement::DeadLetter(DeadLetter { reason, failure }) => (true, Some((reason.as_str(), failure))),
         };
         inner.turn();
-        if attempted && let Some((attempts, failures)) = inner.slots.back_mut() {
-            *attempts += 1;
-            *failures += u64::from(failure.is_some());
+        if attempted && let Some(slot) = inner.slots.back_mut() {
+            slot.attempts += 1;
+            slot.failures += u64::from(failure.is_some());
         }
         match failure {
             Some((reason, failure)) => {
@@ -124,10 +134,20 @@ impl Tally {
             if end == Done::Delivered {
                 inner.last_success = Some(now);
                 inner.credentials_refused = false;
-                if let Some((attempts, _)) = inner.slots.back_mut() {
-                    *attempts += 1;
+                if let Some(slot) = inner.slots.back_mut() {
+                    slot.attempts += 1;
                 }
             }
+        }
+    }
+
+    /// An event does not match the Integration's schema at this place of it.
+    pub fn violated(&self, place: String) {
+        let mut inner = self.lock();
+        inner.turn();
+        inner.last_violation = Some(place);
+        if let Some(slot) = inner.slots.back_mut() {
+            slot.violations += 1;
         }
     }
 
@@ -188,8 +208,9 @@ impl Tally {
     pub fn report(&self, destination: &str) -> LaneReport {
         let mut inner = self.lock();
         inner.turn();
-        let (recent_attempts, recent_failures) =
-            inner.slots.iter().fold((0, 0), |(attempts, failures), slot| (attempts + slot.0, failures + slot.1));
+        let sum = |of: fn(&Slot) -> u64| inner.slots.iter().map(of).sum();
+        let (recent_attempts, recent_failures) = (sum(|slot| slot.attempts), sum(|slot| slot.failures));
+        let recent_violations = sum(|slot| slot.violations);
         LaneReport {
             destination: destination.to_owned(),
             bound: inner.bound,
@@ -198,6 +219,8 @@ impl Tally {
             credentials_refused: inner.credentials_refused,
             recent_attempts,
             recent_failures,
+            recent_violations,
+            last_violation: inner.last_violation.clone(),
             last_success: inner.last_success,
             last_error: inner.last_error.clone(),
         }
@@ -209,7 +232,7 @@ impl Inner {
     fn turn(&mut self) {
         let passed = self.slot_began.elapsed().as_secs() / SLOT.as_secs();
         for _ in 0..passed.min(SLOTS as u64) {
-            self.slots.push_back((0, 0));
+            self.slots.push_back(Slot::default());
         }
         while self.slots.len() > SLOTS {
             self.slots.pop_front();
@@ -227,6 +250,7 @@ fn counts_of(settlement: &Settlement) -> Counts {
         Settlement::Done(Done::Filtered) => Counts { filtered: 1, ..done },
         Settlement::Done(Done::Deduplicated) => Counts { deduplicated: 1, ..done },
         Settlement::Done(Done::Shadowed) => Counts { shadowed: 1, ..done },
+        Settlement::Done(Done::Discarded) => Counts { discarded: 1, ..done },
         Settlement::Return(_) => Counts { held: 1, ..none },
         Settlement::Park(_) => Counts { retried: 1, ..none },
         Settlement::DeadLetter(DeadLetter { reason: DeadLetterReason::Rejected, .. }) => {

@@ -37,6 +37,8 @@ pub enum Done {
     Deduplicated,
     /// It was not sent, since nothing is sent in this mode.
     Shadowed,
+    /// It was thrown away, as the Integration's schema asks for.
+    Discarded,
 }
 
 /// A retry.
@@ -81,6 +83,8 @@ pub enum DeadLetterReason {
     MappingFailed,
     /// An expression broke a limit on it.
     MappingLimit,
+    /// It does not match the Integration's schema.
+    SchemaViolation,
     /// It is no event: not JSON, no object, or too large.
     Undecodable,
     /// It kills the process that works on it.
@@ -98,6 +102,7 @@ impl DeadLetterReason {
             Self::Unaccounted => "Unaccounted",
             Self::MappingFailed => "MappingFailed",
             Self::MappingLimit => "MappingLimit",
+            Self::SchemaViolation => "SchemaViolation",
             Self::Undecodable => "Undecodable",
             Self::Poison => "Poison",
             Self::Refused => "Refused",

@@ -4,10 +4,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use ropeway_crds::worker_config::{IntegrationConfig, LaneConfig};
+use ropeway_crds::{
+    schema::OnViolation,
+    worker_config::{IntegrationConfig, LaneConfig, SchemaConfig},
+};
 use ropeway_mapping::{
     CompileError, Context, DestinationMapping, EventAttributes, Input, IntegrationName, Limits, MapError, Mapped,
-    Mapping, Program, Purpose, RunError, compile, run_key,
+    Mapping, Program, Purpose, RunError, Schema, SchemaError, Violation, compile, run_key,
 };
 
 use crate::{decode::Event, fault, poison::Case};
@@ -51,6 +54,7 @@ pub struct LaneMapping {
     mapping: Mapping,
     dedup_key: Option<Program>,
     order_key: Option<Program>,
+    schema: Option<(Schema, OnViolation)>,
     /// Whether a program reads more of an event than its data.
     reads_context: bool,
     /// The configuration that it is part of, shared by all lanes of the Integration.
@@ -60,15 +64,21 @@ pub struct LaneMapping {
     pub outcomes: Vec<Program>,
 }
 
-/// An expression of the configuration does not compile.
+/// An expression or the schema of the configuration does not compile.
 #[derive(Debug, thiserror::Error)]
-#[error("{field} does not compile: {source}")]
-pub struct ProgramError {
-    /// The field of the Integration's spec.
-    pub field: String,
-    /// What is wrong with it.
-    #[source]
-    pub source: CompileError,
+pub enum ProgramError {
+    /// An expression.
+    #[error("{field} does not compile: {source}")]
+    Expression {
+        /// The field of the Integration's spec.
+        field: String,
+        /// What is wrong with it.
+        #[source]
+        source: CompileError,
+    },
+    /// The schema.
+    #[error("schema does not compile: {0}")]
+    Schema(#[source] SchemaError),
 }
 
 impl LaneMapping {
@@ -86,7 +96,10 @@ impl LaneMapping {
         let mut errors = Vec::new();
         let mut program = |field: String, source: Option<&String>, purpose: Purpose| {
             let source = source?;
-            programs.compile(source, purpose).map_err(|source| errors.push(ProgramError { field, source })).ok()
+            programs
+                .compile(source, purpose)
+                .map_err(|source| errors.push(ProgramError::Expression { field, source }))
+                .ok()
         };
         let at = |field: &str| format!("destinations[{}].{field}", lane.destination);
         let normalize = program("normalize".into(), integration.normalize.as_ref(), Purpose::Normalize);
@@ -101,6 +114,10 @@ impl LaneMapping {
                 program(at(&format!("delivery.outcomes[{index}].when")), Some(&rule.when), Purpose::Outcome)
             })
             .collect();
+        let schema = integration.schema.as_ref().and_then(|SchemaConfig { schema, on_violation }| {
+            let compiled = Schema::compile(schema).map_err(|source| errors.push(ProgramError::Schema(source)));
+            Some((compiled.ok()?, *on_violation))
+        });
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -112,6 +129,7 @@ impl LaneMapping {
             mapping: Mapping { normalize, destinations: vec![destination] },
             dedup_key,
             order_key,
+            schema,
             reads_context,
             whole: Arc::clone(integration),
             index,
@@ -143,6 +161,15 @@ impl LaneMapping {
             Mapped::Filtered => Ok(None),
             Mapped::Record(data) => Ok(Some(data.to_json_bytes().into())),
         }
+    }
+
+    /// Whether an event has the shape that the Integration expects, and what becomes of it where it has not.
+    ///
+    /// # Errors
+    /// Where it does not match.
+    pub fn conforms(&self, event: &Event) -> Result<(), (Violation, OnViolation)> {
+        let Some((schema, reaction)) = &self.schema else { return Ok(()) };
+        schema.check(&event.data).map_err(|violation| (violation, *reaction))
     }
 
     /// The de-duplication key of an event, if the Integration asks for one.

@@ -76,11 +76,13 @@ impl References {
         let maps = |mapping: Option<&Mapping>| {
             mapping.and_then(|mapping| mapping.config_map_key_ref.as_ref()).map(|key| key.name.clone())
         };
+        let schema = spec.schema.iter().filter_map(|schema| schema.config_map_key_ref.as_ref());
+        let schema = schema.map(|key| key.name.clone());
         let transforms = spec.destinations.iter().filter_map(|destination| maps(destination.transform.as_ref()));
         Self {
             destinations: spec.destinations.iter().map(|destination| destination.r#ref.clone()).collect(),
             secrets: source_keys(spec).into_iter().map(|(_, key)| key.name).collect(),
-            config_maps: transforms.chain(maps(spec.normalize.as_ref())).collect(),
+            config_maps: transforms.chain(maps(spec.normalize.as_ref())).chain(schema).collect(),
         }
     }
 }

@@ -16,7 +16,7 @@ use ropeway_crds::{
     names::{LaneId, ShortUid},
     source::StreamStart,
     template::Template,
-    worker_config::{EventDefaults, IntegrationConfig, LaneConfig, MAX_EVENT_BYTES, SourceConfig},
+    worker_config::{EventDefaults, IntegrationConfig, LaneConfig, MAX_EVENT_BYTES, SchemaConfig, SourceConfig},
 };
 use ropeway_mapping::{CompileError, Program, Purpose};
 
@@ -25,6 +25,7 @@ use crate::integration::observe::{Account, Observed};
 mod expressions;
 mod outline;
 mod references;
+mod schema;
 mod values;
 
 pub use outline::{Outline, outline};
@@ -143,6 +144,7 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     references::check_account(observed, &mut findings);
     let secrets = references::secrets(observed, &mut findings);
     let programs = expressions::resolve(observed, &identity, compile, &mut findings);
+    let schema = schema::resolve(observed, &mut findings);
     let lanes = lane_configs(observed, &programs, &mut findings);
     let source = source(&observed.integration.spec);
     if source.is_none() {
@@ -151,7 +153,7 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     }
     match source {
         Some((source, source_config)) if findings.is_empty() => {
-            Ok(assemble(observed, identity, source, source_config, lanes, programs, secrets))
+            Ok(assemble(observed, identity, source, source_config, lanes, (programs, schema), secrets))
         }
         _ => Err(findings),
     }
@@ -163,7 +165,7 @@ fn assemble(
     source: ResolvedSource,
     source_config: SourceConfig,
     lanes: Vec<LaneConfig>,
-    programs: expressions::Programs,
+    (programs, schema): (expressions::Programs, Option<SchemaConfig>),
     secrets: BTreeMap<String, BTreeSet<String>>,
 ) -> Resolved {
     let spec = &observed.integration.spec;
@@ -183,6 +185,7 @@ fn assemble(
             uid: short.clone(),
             source: source_config,
             event: event_defaults(observed, &identity),
+            schema,
             dedup: spec.dedup.clone(),
             ordering: spec.ordering.clone(),
             normalize: programs.normalize,

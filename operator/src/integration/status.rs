@@ -17,6 +17,7 @@ use crate::{
     io::reports::Observations,
 };
 
+mod conform;
 mod delivery;
 mod events;
 mod findings;

@@ -23,7 +23,7 @@ use crate::{
 const MOST_SUBJECTS: u64 = 10_000;
 
 /// The reasons that are asked for where there are too many dead letters to read their subjects: every one that there is.
-pub const KNOWN_REASONS: [&str; 9] = [
+pub const KNOWN_REASONS: [&str; 10] = [
     "Rejected",
     "Exhausted",
     "MappingFailed",
@@ -33,6 +33,7 @@ pub const KNOWN_REASONS: [&str; 9] = [
     "Poison",
     "DestinationRemoved",
     "Refused",
+    "SchemaViolation",
 ];
 
 /// What JetStream says about an Integration.

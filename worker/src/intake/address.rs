@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, Method, header, request::Parts},
 };
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use jiff::Timestamp;
 use ropeway_crds::{condition::bounded, integration::State, report::Problem};
 use tokio::sync::watch;
@@ -22,6 +22,12 @@ use super::{
 
 /// How long a sender may take to send its body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How much of a body that is too large is read all the same, in bytes, so that its sender sees why it is refused.
+const MOST_THROWN_AWAY: usize = 8 << 20;
+
+/// How long that may take.
+const THROW_AWAY_DEADLINE: Duration = Duration::from_secs(2);
 
 /// One address.
 #[derive(Debug)]
@@ -96,7 +102,7 @@ impl Address {
             tracing::info!(integration = %self.integration, %error, "a request was refused");
             let reason = match error {
                 VerifyError::Refused(_) => return Refusal::Unverified,
-                VerifyError::Unable(_) => "SecretMissing",
+                VerifyError::Unable(_) => "SecretNotFound",
                 VerifyError::NoKeys(_) => "IssuerUnavailable",
             };
             self.report(Some(Problem { reason: reason.into(), message: bounded(&error.to_string()) }));
@@ -121,19 +127,38 @@ impl Address {
 pub async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Refusal> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > most) {
+        throw_away(body).await;
         return Err(Refusal::TooLarge);
     }
-    let mut body = Limited::new(body, most);
+    let mut body = body;
     let reading = async {
         let mut read = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            match frame {
-                Ok(frame) => frame.into_data().into_iter().for_each(|data| read.extend_from_slice(&data)),
-                Err(error) if error.is::<http_body_util::LengthLimitError>() => return Err(Refusal::TooLarge),
-                Err(_) => return Err(Refusal::Broken),
+            let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
+            if read.len() + data.len() > most {
+                return Err(Refusal::TooLarge);
             }
+            read.extend_from_slice(&data);
         }
         Ok(read.freeze())
     };
-    tokio::time::timeout(BODY_DEADLINE, reading).await.unwrap_or(Err(Refusal::TooSlow))
+    let read = tokio::time::timeout(BODY_DEADLINE, reading).await.unwrap_or(Err(Refusal::TooSlow));
+    if read.as_ref().is_err_and(|refusal| *refusal == Refusal::TooLarge) {
+        throw_away(body).await;
+    }
+    read
+}
+
+/// Reads on and keeps nothing: a connection that is closed with unread data on it takes our answer along.
+async fn throw_away(mut body: Body) {
+    let reading = async {
+        let mut left = MOST_THROWN_AWAY;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(THROW_AWAY_DEADLINE, reading).await;
 }

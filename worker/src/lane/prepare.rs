@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use ropeway_crds::names;
+use ropeway_crds::{names, schema::OnViolation};
 use ropeway_mapping::{EventAttributes, MapError, RunError};
 
 use super::{
@@ -100,6 +100,17 @@ impl Lane {
     }
 
     fn map(&self, mut task: Box<Task>, event: Event) -> Prepared {
+        if let Err((violation, reaction)) = self.mapping.conforms(&event) {
+            self.tally.violated(violation.place.clone());
+            match reaction {
+                OnViolation::Pass => {}
+                OnViolation::Drop => return Prepared::Over(task, Settlement::Done(Done::Discarded)),
+                OnViolation::DeadLetter => {
+                    task.attributes = Some(Arc::new(event.attributes));
+                    return Prepared::Over(task, give_up(DeadLetterReason::SchemaViolation, violation.to_string()));
+                }
+            }
+        }
         let mapped = self.mapping.record(&event);
         let attributes = Arc::new(event.attributes);
         task.attributes = Some(Arc::clone(&attributes));

@@ -31,6 +31,8 @@ fn lane(credentials_refused: bool, failures: u64) -> LaneView {
             credentials_refused,
             recent_attempts: 4,
             recent_failures: failures,
+            recent_violations: 0,
+            last_violation: None,
             last_success: Timestamp::from_second(50).ok(),
             last_error: None,
         }],

@@ -36,6 +36,7 @@ pub fn resolved() -> Resolved {
             uid: uid.clone(),
             source: SourceConfig::Stream { stream: "ORDERS".into() },
             event: EventDefaults { r#type: "t".into(), source: "/s".into(), id: None },
+            schema: None,
             dedup: None,
             ordering: None,
             normalize: None,

@@ -10,7 +10,7 @@ use ropeway_crds::{
     status::IntegrationStatus,
 };
 
-use super::{Known, Workers};
+use super::{Known, Workers, conform};
 
 /// Dead letters that were written within this many seconds count as growth.
 const GROWTH_SECONDS: i64 = 300;
@@ -54,6 +54,7 @@ pub(super) fn findings(known: &Known<'_>, previous: &IntegrationStatus, workers:
     }
     all.extend([mapping, resolved, source, available]);
     all.extend(held(known));
+    all.extend(conform::finding(known, workers));
     all
 }
 

@@ -61,6 +61,8 @@ fn report(plan: &Plan, worker: &str) -> WorkerReport {
             credentials_refused: false,
             recent_attempts: 10,
             recent_failures: 4,
+            recent_violations: 0,
+            last_violation: None,
             last_success: Some(time(NOW - 5)),
             last_error: None,
         }],
@@ -103,6 +105,16 @@ impl World {
 
     fn lane(&mut self) -> &mut LaneReport {
         &mut self.workers()[0].lanes[0]
+    }
+
+    fn source(&mut self, reason: &str) {
+        let problem = Problem { reason: reason.into(), message: "why".into() };
+        self.workers()[0].source_problem = Some(problem);
+    }
+
+    fn expects(&mut self) {
+        let schema = serde_json::json!({ "inline": { "type": "object" } });
+        self.integration.spec.schema = serde_json::from_value(schema).unwrap();
     }
 
     fn open(&mut self, cause: Cause) {
@@ -430,6 +442,31 @@ fn cases() -> Vec<Case> {
             |it| it.lane().trouble = Some(Problem { reason: "DeadLetterRefused".into(), message: "full".into() }),
             ready,
             ("False", Reason::DeadLettersRefused),
+            "settled",
+        ),
+        (
+            "events can't be stored",
+            |it| it.source("StoreFailed"),
+            ("False", Reason::StoreFailed),
+            healthy,
+            "reconciling",
+        ),
+        (
+            "no keys of the issuer",
+            |it| it.source("IssuerUnavailable"),
+            ("False", Reason::IssuerUnavailable),
+            healthy,
+            "reconciling",
+        ),
+        ("events conform", |it| it.expects(), ready, healthy, "settled"),
+        (
+            "events do not conform",
+            |it| {
+                it.expects();
+                it.lane().recent_violations = 3;
+            },
+            ready,
+            healthy,
             "settled",
         ),
         ("a lane is held", |it| it.hold(true), ready, ("False", Reason::DeliveryHeld), "settled"),

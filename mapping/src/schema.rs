@@ -1,0 +1,259 @@
+//! JSON Schema: compiled once, asked for each event. Nothing is fetched, patterns take linear time, and what is said of a
+//! violation comes from the schema alone, so that no payload gets into a status.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator, error::ValidationErrorKind};
+use serde_json::Value;
+
+use crate::Data;
+
+/// The longest place in a schema that is told, in characters.
+const LONGEST_PLACE: usize = 160;
+
+/// Keywords whose schemas judge the same value as the schema they stand in.
+const IN_PLACE: [&str; 10] =
+    ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies", "extends"];
+
+/// A schema that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// It is no JSON.
+    #[error("it is not JSON (line {line}, column {column})")]
+    NotJson {
+        /// The line, from 1.
+        line: usize,
+        /// The column.
+        column: usize,
+    },
+    /// It is JSON, but no schema.
+    #[error("it is no JSON Schema: {0}")]
+    Invalid(String),
+    /// It refers to another document.
+    #[error("it refers to {0:?}; only references within the schema (#/…) are followed")]
+    Remote(String),
+    /// Judging a value would never end.
+    #[error("the reference {0:?} leads back to itself without going deeper into the value")]
+    Endless(String),
+}
+
+/// An event that does not match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The place in the schema, and what it asks for.
+    pub place: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the event does not match the schema at {}", self.place)
+    }
+}
+
+/// A compiled schema. Cloning is cheap.
+#[derive(Clone)]
+pub struct Schema(Arc<Validator>);
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Schema").finish_non_exhaustive()
+    }
+}
+
+/// Fetches nothing.
+struct Nowhere;
+
+impl Retrieve for Nowhere {
+    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err(format!("{uri} is another document").into())
+    }
+}
+
+/// Reads a schema's text.
+///
+/// # Errors
+/// If it is no JSON.
+pub fn parse(text: &str) -> Result<Value, SchemaError> {
+    serde_json::from_str(text).map_err(|error| SchemaError::NotJson { line: error.line(), column: error.column() })
+}
+
+impl Schema {
+    /// Compiles a schema of any draft; 2020-12 where it names none.
+    ///
+    /// # Errors
+    /// See [`SchemaError`].
+    pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
+        check_references(schema)?;
+        let options = jsonschema::options();
+        let options = options.with_retriever(Nowhere).with_pattern_options(PatternOptions::regex());
+        let validator = options.should_validate_formats(true).build(schema);
+        let told = |error: ValidationError<'_>| SchemaError::Invalid(cut(&error.to_string()));
+        Ok(Self(Arc::new(validator.map_err(told)?)))
+    }
+
+    /// Judges an event.
+    ///
+    /// # Errors
+    /// Where it first does not match.
+    pub fn check(&self, data: &Data) -> Result<(), Violation> {
+        let value = data.to_json();
+        self.0.validate(&value).map_err(|error| violation(&error))
+    }
+}
+
+fn violation(error: &ValidationError<'_>) -> Violation {
+    let asked = match error.kind() {
+        ValidationErrorKind::Required { property } => format!(": {property} is missing"),
+        _ => String::new(),
+    };
+    Violation { place: cut(&format!("{}{asked}", error.schema_path())) }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST_PLACE).collect()
+}
+
+/// Follows every reference: it must lead to a place in this schema, and not back to itself for one and the same value.
+fn check_references(schema: &Value) -> Result<(), SchemaError> {
+    let mut waiting = vec![schema];
+    while let Some(value) = waiting.pop() {
+        match value {
+            Value::Object(members) => {
+                // A schema of its own inside would give references another meaning.
+                if !std::ptr::eq(value, schema)
+                    && let Some(id) = members.get("$id").and_then(Value::as_str)
+                {
+                    return Err(SchemaError::Remote(cut(id)));
+                }
+                if let Some(reference) = reference(value) {
+                    follow(schema, reference, &mut BTreeSet::new())?;
+                }
+                waiting.extend(members.values());
+            }
+            Value::Array(items) => waiting.extend(items),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn reference(value: &Value) -> Option<&str> {
+    let of = |name: &str| value.get(name).and_then(Value::as_str);
+    of("$ref").or_else(|| of("$dynamicRef")).or_else(|| of("$recursiveRef"))
+}
+
+/// Where a reference may lead: to a place, or to what carries that anchor.
+fn targets<'a>(schema: &'a Value, fragment: &str) -> Vec<&'a Value> {
+    if fragment.is_empty() || fragment.starts_with('/') {
+        return schema.pointer(fragment).into_iter().collect();
+    }
+    let (mut found, mut waiting) = (Vec::new(), vec![schema]);
+    while let Some(value) = waiting.pop() {
+        let anchors = ["$anchor", "$dynamicAnchor"].map(|name| value.get(name).and_then(Value::as_str));
+        if anchors.contains(&Some(fragment)) {
+            found.push(value);
+        }
+        match value {
+            Value::Object(members) => waiting.extend(members.values()),
+            Value::Array(items) => waiting.extend(items),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Walks everything that judges the same value as what a reference leads to.
+fn follow<'a>(schema: &'a Value, reference_: &'a str, seen: &mut BTreeSet<&'a str>) -> Result<(), SchemaError> {
+    if !reference_.starts_with('#') {
+        return Err(SchemaError::Remote(cut(reference_)));
+    }
+    if !seen.insert(reference_) {
+        return Err(SchemaError::Endless(cut(reference_)));
+    }
+    let mut waiting = targets(schema, &reference_[1..]);
+    while let Some(value) = waiting.pop() {
+        if let Some(next) = reference(value) {
+            follow(schema, next, seen)?;
+        }
+        for keyword in IN_PLACE {
+            match value.get(keyword) {
+                Some(Value::Array(items)) => waiting.extend(items),
+                Some(inner @ Value::Object(members)) => match keyword {
+                    "dependentSchemas" | "dependencies" => waiting.extend(members.values()),
+                    _ => waiting.push(inner),
+                },
+                _ => {}
+            }
+        }
+    }
+    seen.remove(reference_);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn place(schema: &Value, event: Value) -> Option<String> {
+        let data = Data::parse(event.to_string().as_bytes()).unwrap();
+        Schema::compile(schema).unwrap().check(&data).err().map(|violation| violation.place)
+    }
+
+    #[test]
+    fn a_violation_names_the_place_in_the_schema_and_nothing_of_the_event() {
+        let schema = json!({
+            "type": "object", "required": ["email"],
+            "properties": { "email": { "type": "string", "format": "email" }, "age": { "type": "integer" } },
+            "patternProperties": { "^x-": { "type": "boolean" } },
+        });
+        assert_eq!(place(&schema, json!({ "email": "a@b.example", "age": 3 })), None);
+        assert_eq!(place(&schema, json!({})).as_deref(), Some("/required: \"email\" is missing"));
+        let secret = "s3cret";
+        for (event, at) in [
+            (json!({ "email": secret }), "/properties/email/format"),
+            (json!({ "email": "a@b.example", "age": secret }), "/properties/age/type"),
+            (json!({ "email": "a@b.example", "x-s3cret": secret }), "/patternProperties/^x-/type"),
+        ] {
+            assert_eq!(place(&schema, event).as_deref(), Some(at));
+        }
+    }
+
+    #[test]
+    fn references_stay_inside_and_end() {
+        let error = |schema: Value| Schema::compile(&schema).unwrap_err();
+        assert!(matches!(error(json!({ "$ref": "https://example.com/s" })), SchemaError::Remote(_)));
+        assert!(matches!(error(json!({ "$ref": "other.json" })), SchemaError::Remote(_)));
+        assert!(matches!(error(json!({ "$ref": "#" })), SchemaError::Endless(_)));
+        assert!(matches!(error(json!({ "$anchor": "a", "$ref": "#a" })), SchemaError::Endless(_)));
+        assert!(matches!(error(json!({ "$defs": { "a": { "$id": "b" } } })), SchemaError::Remote(_)));
+        let round = json!({ "$defs": { "a": { "anyOf": [{ "$ref": "#/$defs/b" }] }, "b": { "not": { "$ref": "#/$defs/a" } } }, "$ref": "#/$defs/a" });
+        assert!(matches!(error(round), SchemaError::Endless(_)));
+        let tree =
+            json!({ "type": "object", "properties": { "children": { "type": "array", "items": { "$ref": "#" } } } });
+        assert_eq!(place(&tree, json!({ "children": [{ "children": [] }] })), None);
+        assert_eq!(
+            place(&tree, json!({ "children": [{ "children": 1 }] })).as_deref(),
+            Some("/properties/children/items/$ref/properties/children/type")
+        );
+        let twice = json!({ "$defs": { "t": { "type": "string" } }, "allOf": [{ "properties": { "a": { "$ref": "#/$defs/t" } } }, { "properties": { "b": { "$ref": "#/$defs/t" } } }] });
+        assert_eq!(place(&twice, json!({ "a": "1", "b": "2" })), None);
+    }
+
+    #[test]
+    fn what_is_no_schema_says_so() {
+        assert!(matches!(Schema::compile(&json!({ "type": "objekt" })), Err(SchemaError::Invalid(_))));
+        assert!(matches!(Schema::compile(&json!(3)), Err(SchemaError::Invalid(_))));
+        assert!(matches!(Schema::compile(&json!({ "pattern": "(a+)+\\1" })), Err(SchemaError::Invalid(_))));
+        assert_eq!(parse("{\n nope"), Err(SchemaError::NotJson { line: 2, column: 2 }));
+    }
+
+    #[test]
+    fn patterns_take_linear_time() {
+        let schema = json!({ "properties": { "a": { "pattern": "^(a+)+$" } } });
+        let began = std::time::Instant::now();
+        assert!(place(&schema, json!({ "a": format!("{}b", "a".repeat(50_000)) })).is_some());
+        assert!(began.elapsed().as_secs() < 5, "it backtracked");
+    }
+}
