@@ -112,6 +112,14 @@ words! {
         StreamNotFound,
         /// The stream is there and as wanted.
         StreamReady,
+        /// The polled API does not answer, or with errors that pass.
+        PollFailing,
+        /// The polled API refuses the request.
+        PollRefused,
+        /// The polled API's answer can't be read.
+        PollUnreadable,
+        /// The pages of the polled API don't end, or lead elsewhere.
+        PollPagination,
         /// NATS can't be reached.
         NatsUnavailable,
         /// NATS refuses our credentials or a permission is missing.

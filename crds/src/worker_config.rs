@@ -11,7 +11,7 @@ use crate::{
     mapping::{Dedup, Expression, Ordering},
     names::{LaneId, NamespaceNames, ShortUid, hash},
     provider::Provider,
-    source::Verification,
+    source::{Poll, Verification},
 };
 
 /// The version of the file that this code reads and writes.
@@ -98,6 +98,11 @@ pub enum SourceConfig {
     Stream {
         /// Its name.
         stream: String,
+    },
+    /// An API that is asked on a schedule.
+    Poll {
+        /// What the user says about it.
+        poll: Box<Poll>,
     },
 }
 

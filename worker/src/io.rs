@@ -5,4 +5,5 @@ mod acknowledge;
 pub mod jetstream;
 pub mod order;
 pub mod publish;
+pub mod seen;
 pub mod shadow;

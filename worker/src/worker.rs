@@ -27,11 +27,14 @@ use crate::{
     count::Tally,
     deliver::Deliverer,
     heartbeat::{Heartbeat, Pulse},
-    intake::webhook::{Webhook, Webhooks, router},
+    intake::{
+        poll::Poller,
+        webhook::{Webhook, Webhooks, router},
+    },
     io::{account::Versioned, jetstream::Broker},
     lane::Lane,
     map::LaneMapping,
-    metrics::LaneGauge,
+    metrics::{LaneGauge, PollGauge},
     recent::Recent,
     secret::Secrets,
     sweep::Sweeper,
@@ -47,6 +50,7 @@ pub struct Worker {
     heartbeats: Vec<(Heartbeat, watch::Sender<Option<State>>)>,
     trimmers: Vec<Trimmer>,
     webhooks: HashMap<String, Webhook>,
+    pollers: Vec<Poller>,
     accounts: Accounts,
     watched: Watched,
     broker: Broker,
@@ -69,6 +73,7 @@ impl Worker {
             heartbeats: Vec::new(),
             trimmers: Vec::new(),
             webhooks: HashMap::new(),
+            pollers: Vec::new(),
             accounts: Accounts::new(),
             watched: Watched::default(),
             broker: broker.clone(),
@@ -90,6 +95,15 @@ impl Worker {
             account: Arc::clone(&lane.account),
         };
         self.lanes.iter().map(gauge).collect()
+    }
+
+    /// What every poller counts, for metrics.
+    pub fn polls(&self) -> Vec<PollGauge> {
+        let gauge = |poller: &Poller| PollGauge {
+            integration: poller.store.integration.name.clone(),
+            counts: Arc::clone(&poller.counts),
+        };
+        self.pollers.iter().map(gauge).collect()
     }
 
     /// Whether any Integration is served over HTTP.
@@ -152,7 +166,7 @@ impl Worker {
     /// Works until `stop` is cancelled; then nothing new is taken, what is in hand is finished, and the counts are flushed.
     /// `listener` is where webhooks are received.
     pub async fn run(self, listener: Option<TcpListener>, stop: CancellationToken) {
-        let Self { lanes, heartbeats, trimmers, webhooks, accounts: _, watched, broker } = self;
+        let Self { lanes, heartbeats, trimmers, webhooks, pollers, accounts: _, watched, broker } = self;
         let webhooks: Webhooks = Arc::new(webhooks);
         let mut taking = JoinSet::new();
         if let Some(listener) = listener {
@@ -170,6 +184,9 @@ impl Worker {
         taking.spawn(watched.run(broker, stop.clone()));
         for (lane, state) in lanes {
             taking.spawn(lane.run(state, stop.clone()));
+        }
+        for poller in pollers {
+            taking.spawn(poller.run(stop.clone()));
         }
         for trimmer in trimmers {
             taking.spawn(trimmer.run(stop.clone()));

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::ResourceExt;
 use ropeway_crds::{
     Destination, DestinationSpec, Integration, IntegrationSpec, mapping::Mapping, secret_ref::SecretKeyRef,
+    source::Poll,
 };
 
 use crate::io::kubernetes::{KubeError, Kubernetes};
@@ -88,7 +89,8 @@ impl References {
 pub fn source_keys(spec: &IntegrationSpec) -> Vec<(&'static str, SecretKeyRef)> {
     let webhook = spec.source.webhook.iter();
     let verification = webhook.flat_map(|webhook| webhook.verification.secret_keys());
-    verification.map(|key| ("spec.source.webhook.verification", key.clone())).collect()
+    let poll = spec.source.poll.iter().flat_map(Poll::secret_keys).map(|key| ("spec.source.poll", key));
+    verification.map(|key| ("spec.source.webhook.verification", key.clone())).chain(poll).collect()
 }
 
 impl Observed {

@@ -1,5 +1,7 @@
 //! The way in of one Integration.
 
+use std::sync::{Arc, Mutex};
+
 use ropeway_crds::{
     integration::State,
     report::Problem,
@@ -9,7 +11,14 @@ use ropeway_mapping::{IntegrationName, Program};
 use tokio::sync::watch;
 
 use super::{Shared, Worker};
-use crate::intake::{store::Store, webhook::Webhook};
+use crate::{
+    deliver::http::HttpDoor,
+    intake::{
+        poll::{Poller, plan::Plan},
+        store::Store,
+        webhook::Webhook,
+    },
+};
 
 /// What a way in is given beside its configuration.
 pub(super) struct Inputs {
@@ -49,6 +58,40 @@ impl Worker {
                 self.webhooks.insert(path.clone(), webhook);
             }
             SourceConfig::Stream { .. } => {}
+            SourceConfig::Poll { poll } => match Plan::new((**poll).clone()) {
+                Ok(plan) => self.pollers.push(poller(shared, store, plan, state, problem)),
+                Err(error) => {
+                    tracing::error!(integration = %integration.name, %error, "the schedule can't be used");
+                    let message = format!("spec.source.poll.schedule: {error}");
+                    problem.send_replace(Some(Problem {
+                        reason: "InvalidSpec".into(),
+                        message: ropeway_crds::condition::bounded(&message),
+                    }));
+                }
+            },
         }
+    }
+}
+
+fn poller(
+    shared: &Shared<'_>,
+    store: Store,
+    plan: Plan,
+    state: watch::Receiver<Option<State>>,
+    problem: watch::Sender<Option<Problem>>,
+) -> Poller {
+    let addresses = Arc::clone(&shared.prepared.addresses);
+    let door = HttpDoor::new(plan.poll.tls.clone(), shared.secrets.clone(), addresses);
+    Poller {
+        // One byte more than is taken shows that there is more.
+        door: door.reading(plan.max_page_bytes.saturating_add(1)),
+        store,
+        plan,
+        secrets: shared.secrets.clone(),
+        state,
+        problem,
+        counts: Arc::default(),
+        me: format!("{}/{:x}", shared.name, rand::random::<u64>()),
+        store_problem: Mutex::default(),
     }
 }
