@@ -102,7 +102,9 @@ pub async fn run(args: CursorArgs) -> Result<ExitCode, CursorError> {
     let place = find(&target).await?;
     let record = match change {
         None => read(&place, &target.integration).await?.0,
-        Some(value) => change_record(&place, &target.integration, |record| set(record, &target.integration, value.clone())).await?,
+        Some(value) => {
+            change_record(&place, &target.integration, |record| set(record, &target.integration, value.clone())).await?
+        }
     };
     print(&target, &record)
 }

@@ -111,7 +111,7 @@ async fn send_file(args: SendArgs) -> Outcome {
 
 async fn serve_sink(args: SinkArgs) -> Outcome {
     let script = match &args.script {
-        Some(path) => serde_saphyr::from_str(&std::fs::read_to_string(path)?)?,
+        Some(path) => sink::Script::read(path)?,
         None => sink::Script::default(),
     };
     let listener = ropeway_worker::worker::listen(args.listen).await?;

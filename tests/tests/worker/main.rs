@@ -14,6 +14,7 @@ mod pace;
 mod parked;
 mod poison;
 mod poll;
+mod poll_command;
 mod poll_kills;
 mod poll_trouble;
 mod portions;

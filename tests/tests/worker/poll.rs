@@ -125,14 +125,23 @@ async fn late_rows_within_the_lookback_arrive_once_and_a_changed_row_arrives_aga
     let accepted = scene.receiver.accepted("a");
     assert_eq!((accepted.get("late"), accepted.get("r-105"), accepted.get("too-late")), (Some(&1), Some(&2), None));
     assert_eq!(accepted.values().sum::<usize>(), 22);
-    let keys: BTreeSet<String> =
-        scene.receiver.arrivals().iter().filter_map(|it| Some(it.headers.get("idempotency-key")?.to_str().ok()?.to_owned())).collect();
+    let keys: BTreeSet<String> = scene
+        .receiver
+        .arrivals()
+        .iter()
+        .filter_map(|it| Some(it.headers.get("idempotency-key")?.to_str().ok()?.to_owned()))
+        .collect();
     assert_eq!(keys.len(), 22, "a changed row is another event");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_cursor_and_without_ids_what_was_there_before_is_no_event_again() {
-    let listing = vec![json!({ "id": "x", "n": 12345678901234567890123_f64 }), json!({ "id": "y" }), json!([1]), json!({ "id": "x", "n": 2 })];
+    let listing = vec![
+        json!({ "id": "x", "n": 12345678901234567890123_f64 }),
+        json!({ "id": "y" }),
+        json!([1]),
+        json!({ "id": "x", "n": 2 }),
+    ];
     let api = Paged::start(listing, 0).await.expect("an API");
     let mut spec = polling(&api, "/all", json!({}));
     spec["source"]["poll"].as_object_mut().expect("an object").remove("cursor");
@@ -165,7 +174,8 @@ async fn a_post_carries_cursor_and_page_in_its_body_and_credentials_and_headers_
     });
     // What is in the body is not looked at: the second page is the same as the first.
     api.instead(|asked| {
-        (asked.body["paging"]["page"] == json!(2)).then(|| ropeway_tests::paged::Answer::status(200).body("{\"data\":[]}"))
+        (asked.body["paging"]["page"] == json!(2))
+            .then(|| ropeway_tests::paged::Answer::status(200).body("{\"data\":[]}"))
     });
     let scene = Scene::new(polling(&api, "/all", more)).await.expect("a scene");
     let _worker = scene.start_worker("worker", None).await.expect("a worker starts");
@@ -184,7 +194,9 @@ async fn an_unchanged_answer_is_not_sent_again_and_only_where_it_was_the_whole()
         let all = json!({ "data": rows(0..3) }).to_string();
         api.instead(move |asked| match asked.headers.get("if-none-match").map(|value| value == "\"v1\"") {
             Some(true) => Some(ropeway_tests::paged::Answer::status(304)),
-            _ if size == 0 => Some(ropeway_tests::paged::Answer::status(200).header("etag", "\"v1\"").body(all.clone())),
+            _ if size == 0 => {
+                Some(ropeway_tests::paged::Answer::status(200).header("etag", "\"v1\"").body(all.clone()))
+            }
             _ => None,
         });
     };

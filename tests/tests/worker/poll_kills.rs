@@ -42,7 +42,14 @@ async fn stored(scene: &Scene) -> BTreeMap<String, usize> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poller_killed_at_any_step_of_a_run_skips_nothing_and_repeats_nothing() {
-    for crash in ["PollFetched:20", "PollStoring:41", "PollStored:20", "PollRemembered:20", "PollAdvanced:20", "PollCommitting:1"] {
+    for crash in [
+        "PollFetched:20",
+        "PollStoring:41",
+        "PollStored:20",
+        "PollRemembered:20",
+        "PollAdvanced:20",
+        "PollCommitting:1",
+    ] {
         let api = Paged::start(rows(), PAGE).await.expect("an API");
         let more = json!({ "pagination": pages("/token"), "interval": "1h" });
         let mut spec = polling(&api, "/token", more);
@@ -81,7 +88,9 @@ async fn of_two_workers_one_asks_and_the_other_takes_over_when_it_is_killed() {
     for name in ["one", "two"] {
         workers.push((name, scene.start_worker(name, None).await.expect("a worker starts")));
     }
-    let half = record_is(&scene, "half of the run is done", |record| record.run.as_ref().is_some_and(|run| run.pages >= 20)).await;
+    let half =
+        record_is(&scene, "half of the run is done", |record| record.run.as_ref().is_some_and(|run| run.pages >= 20))
+            .await;
     let holder = half.holder.expect("somebody asks");
     let (_, dying) = workers.iter_mut().find(|(name, _)| holder.starts_with(name)).expect("one of the two");
     dying.process.kill();
@@ -134,7 +143,7 @@ async fn a_full_stream_makes_a_page_wait_and_skips_nothing() {
         })
         .collect();
     let api = Paged::start(listing, 20).await.expect("an API");
-    let mut spec = polling(&api, "/token", json!({ "pagination": pages("/token") }));
+    let mut spec = polling(&api, "/token", json!({ "pagination": pages("/token"), "interval": "1h" }));
     // Room for about fifty of them, and nobody takes any away.
     spec["storage"] = json!({ "maxBytes": "1Mi" });
     spec["state"] = json!("Paused");

@@ -40,11 +40,19 @@ async fn what_ends_a_run_is_said_with_its_remedy_and_recovers_by_itself() {
         ("PollRefused", "401", Answer::status(401)),
         ("PollRefused", "lack a right", Answer::status(403)),
         ("PollRefused", "404", Answer::status(404)),
-        ("PollRefused", "redirect to https://elsewhere.example.com, which", Answer::status(302).header("location", elsewhere)),
+        (
+            "PollRefused",
+            "redirect to https://elsewhere.example.com, which",
+            Answer::status(302).header("location", elsewhere),
+        ),
         ("PollUnreadable", "not JSON", Answer::status(200).body("<html>")),
         ("PollUnreadable", "nothing at \"/data\"", Answer::status(200).body("{\"items\":[]}")),
         ("PollUnreadable", "no array", Answer::status(200).body("{\"data\":{}}")),
-        ("PollUnreadable", "larger than 4096 bytes", Answer::status(200).body(format!("{{\"data\":[]}}{}", " ".repeat(4096)))),
+        (
+            "PollUnreadable",
+            "larger than 4096 bytes",
+            Answer::status(200).body(format!("{{\"data\":[]}}{}", " ".repeat(4096))),
+        ),
         ("PollUnreadable", "cursor.field", Answer::status(200).body("{\"data\":[{\"id\":\"x\"}]}")),
     ];
     let _worker = scene.start_worker("worker", None).await.expect("a worker starts");
@@ -70,7 +78,9 @@ async fn errors_that_pass_are_waited_for_and_the_run_goes_on_at_its_page() {
         let second = asked.query.get("at").is_some_and(|at| at == "10");
         (second && counted.fetch_add(1, Ordering::SeqCst) < 4).then(|| Answer::status(503))
     });
-    let scene = Scene::new(polling(&api, "/token", json!({ "pagination": pages("/token"), "interval": "1h" }))).await.expect("a scene");
+    let scene = Scene::new(polling(&api, "/token", json!({ "pagination": pages("/token"), "interval": "1h" })))
+        .await
+        .expect("a scene");
     let _worker = scene.start_worker("worker", None).await.expect("a worker starts");
     let (reason, _) = source_ready(&scene, "False").await;
     assert_eq!(reason, "PollFailing");
@@ -94,7 +104,9 @@ async fn nothing_is_asked_while_the_api_wants_to_be_left_alone() {
             Answer::status(429).header("retry-after", "6")
         })
     });
-    let scene = Scene::new(polling(&api, "/token", json!({ "pagination": pages("/token"), "interval": "1h" }))).await.expect("a scene");
+    let scene = Scene::new(polling(&api, "/token", json!({ "pagination": pages("/token"), "interval": "1h" })))
+        .await
+        .expect("a scene");
     // Two of them: the wish is kept by whoever would ask next.
     let _one = scene.start_worker("one", None).await.expect("a worker starts");
     let _two = scene.start_worker("two", None).await.expect("a worker starts");
@@ -113,7 +125,8 @@ async fn nothing_is_asked_while_the_api_wants_to_be_left_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_that_lead_elsewhere_or_in_a_circle_or_never_end_are_not_followed() {
-    let next = |url: &str| Answer::status(200).body(json!({ "data": [row("a", 1)], "paging": { "next": url } }).to_string());
+    let next =
+        |url: &str| Answer::status(200).body(json!({ "data": [row("a", 1)], "paging": { "next": url } }).to_string());
     let trap = Paged::start(rows(1), 0).await.expect("an API");
     let foreign = trap.url("/next");
     let cases: [(&str, Value, Answer, usize); 3] = [
@@ -149,7 +162,9 @@ async fn a_place_that_is_refused_makes_the_run_begin_again_once() {
         let third = asked.query.get("at").is_some_and(|at| at == "20");
         (third && counted.fetch_add(1, Ordering::SeqCst) < 1).then(|| Answer::status(410))
     });
-    let scene = Scene::new(polling(&api, "/token", json!({ "pagination": pages("/token"), "interval": "1h" }))).await.expect("a scene");
+    let scene = Scene::new(polling(&api, "/token", json!({ "pagination": pages("/token"), "interval": "1h" })))
+        .await
+        .expect("a scene");
     let _worker = scene.start_worker("worker", None).await.expect("a worker starts");
     let record = record_is(&scene, "the run ends", |record| record.last_run.is_some()).await;
     let run = record.last_run.expect("a run");
