@@ -112,6 +112,8 @@ words! {
         StreamNotFound,
         /// The stream is there and as wanted.
         StreamReady,
+        /// Events can't be stored: the stream is full or out of reach.
+        StoreFailed,
         /// The polled API does not answer, or with errors that pass.
         PollFailing,
         /// The polled API refuses the request.

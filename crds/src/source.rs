@@ -4,22 +4,30 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 mod event;
+mod hmac;
 mod poll;
+mod preset;
 mod stream;
+mod token;
 mod verification;
 mod webhook;
 
 pub use event::EventAttributes;
+pub use hmac::{Hmac, HmacAlgorithm, SecretEncoding, SignatureEncoding, SignatureTimestamp, SignedPart, TimestampUnit};
 pub use poll::{
     Cursor, LinkPages, NextUrlPages, NumberedPages, OffsetPages, Pagination, Poll, PollMethod, PollRequest,
     QueryParameter, TokenPages,
 };
-pub use stream::{StreamSource, StreamStart, Subject};
-pub use verification::{
-    BasicVerification, BearerVerification, Hmac, HmacAlgorithm, SecretEncoding, SignatureEncoding, SignatureTimestamp,
-    SignedPart, StandardWebhooks, TimestampUnit, Verification,
+pub use preset::{
+    HubSpotVerification, HubSpotVersion, SendGridVerification, SignedBody, SignedBodyAndTime, StandardWebhooks,
 };
-pub use webhook::Webhook;
+pub use stream::{StreamSource, StreamStart, Subject};
+pub use token::{
+    ApiKeyPlace, ApiKeyVerification, BasicVerification, BearerVerification, CertificateFormat, CertificateProxy,
+    JwtAlgorithm, JwtVerification, MtlsVerification, ShortText,
+};
+pub use verification::Verification;
+pub use webhook::{Expose, GatewayRef, HttpRouteExpose, IngressExpose, Webhook, WebhookTls};
 
 /// Where events come from: exactly one source.
 #[serde_with::skip_serializing_none]

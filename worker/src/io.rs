@@ -7,3 +7,4 @@ pub mod order;
 pub mod publish;
 pub mod seen;
 pub mod shadow;
+mod together;

@@ -28,8 +28,11 @@ use crate::{
     deliver::Deliverer,
     heartbeat::{Heartbeat, Pulse},
     intake::{
+        listen,
         poll::Poller,
-        webhook::{Webhook, Webhooks, router},
+        router::{Webhooks, router},
+        tls::ServerTls,
+        webhook::Webhook,
     },
     io::{account::Versioned, jetstream::Broker},
     lane::Lane,
@@ -51,6 +54,7 @@ pub struct Worker {
     trimmers: Vec<Trimmer>,
     webhooks: HashMap<String, Webhook>,
     pollers: Vec<Poller>,
+    tls: Option<Arc<ServerTls>>,
     accounts: Accounts,
     watched: Watched,
     broker: Broker,
@@ -74,6 +78,7 @@ impl Worker {
             trimmers: Vec::new(),
             webhooks: HashMap::new(),
             pollers: Vec::new(),
+            tls: None,
             accounts: Accounts::new(),
             watched: Watched::default(),
             broker: broker.clone(),
@@ -166,18 +171,11 @@ impl Worker {
     /// Works until `stop` is cancelled; then nothing new is taken, what is in hand is finished, and the counts are flushed.
     /// `listener` is where webhooks are received.
     pub async fn run(self, listener: Option<TcpListener>, stop: CancellationToken) {
-        let Self { lanes, heartbeats, trimmers, webhooks, pollers, accounts: _, watched, broker } = self;
+        let Self { lanes, heartbeats, trimmers, webhooks, pollers, tls, accounts: _, watched, broker } = self;
         let webhooks: Webhooks = Arc::new(webhooks);
         let mut taking = JoinSet::new();
         if let Some(listener) = listener {
-            let (stop, router) = (stop.clone(), router(webhooks));
-            taking.spawn(async move {
-                let served =
-                    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
-                if let Err(error) = served.await {
-                    tracing::error!(%error, "receiving webhooks ended");
-                }
-            });
+            taking.spawn(listen::serve(listener, tls, router(webhooks), stop.clone()));
         }
         let swept = lanes.iter().map(|(lane, _)| (lane.id.clone(), Arc::clone(&lane.tally))).collect();
         taking.spawn(Sweeper { lanes: swept, broker: broker.clone() }.run(stop.clone()));

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::ResourceExt;
 use ropeway_crds::{
-    Destination, DestinationSpec, Integration, IntegrationSpec, mapping::Mapping, secret_ref::SecretKeyRef,
-    source::Poll,
+    Destination, DestinationSpec, Integration, IntegrationSpec,
+    mapping::Mapping,
+    secret_ref::SecretKeyRef,
+    source::{Poll, WebhookTls},
 };
 
 use crate::io::kubernetes::{KubeError, Kubernetes};
@@ -88,9 +90,11 @@ impl References {
 /// The Secret keys that the source needs, each with the field that names it.
 pub fn source_keys(spec: &IntegrationSpec) -> Vec<(&'static str, SecretKeyRef)> {
     let webhook = spec.source.webhook.iter();
-    let verification = webhook.flat_map(|webhook| webhook.verification.secret_keys());
+    let verification = webhook.clone().flat_map(|webhook| webhook.verification.secret_keys()).cloned();
+    let tls = webhook.filter_map(|webhook| webhook.tls.as_ref()).flat_map(WebhookTls::secret_keys);
+    let verification = verification.map(|key| ("spec.source.webhook.verification", key));
     let poll = spec.source.poll.iter().flat_map(Poll::secret_keys).map(|key| ("spec.source.poll", key));
-    verification.map(|key| ("spec.source.webhook.verification", key.clone())).chain(poll).collect()
+    verification.chain(tls.map(|key| ("spec.source.webhook.tls.certificateRef", key))).chain(poll).collect()
 }
 
 impl Observed {

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use ropeway_crds::{
+    auth::Tls,
     integration::State,
     report::Problem,
+    source::{JwtVerification, Verification, WebhookTls},
     worker_config::{IntegrationConfig, SourceConfig},
 };
 use ropeway_mapping::{IntegrationName, Program};
@@ -14,8 +16,12 @@ use super::{Shared, Worker};
 use crate::{
     deliver::http::HttpDoor,
     intake::{
+        address::{Address, Transport},
+        items::Form,
         poll::{Poller, plan::Plan},
         store::Store,
+        tls::ServerTls,
+        verify::{Verifier, jwt::Issuer},
         webhook::Webhook,
     },
 };
@@ -30,30 +36,31 @@ pub(super) struct Inputs {
     pub(super) problem: watch::Sender<Option<Problem>>,
 }
 
+/// What the configuration says of an address.
+struct Wanted<'a> {
+    verification: &'a Verification,
+    max_body: u64,
+    public_url: Option<String>,
+    tls: Option<&'a WebhookTls>,
+}
+
 impl Worker {
     /// Adds the way in. A stream of the user's needs none: its lanes read it themselves.
     pub(super) fn add_source(&mut self, shared: &Shared<'_>, integration: &IntegrationConfig, inputs: Inputs) {
         let Inputs { id, state, problem } = inputs;
-        let store = Store {
-            uid: integration.uid.clone(),
-            integration: IntegrationName {
-                name: integration.name.clone(),
-                namespace: shared.prepared.config.namespace.clone(),
-            },
-            defaults: integration.event.clone(),
-            id,
-            retention: integration.dead_letter_retention.std(),
-            broker: shared.broker.clone(),
-        };
+        let store = store(shared, integration, id);
         match &integration.source {
-            SourceConfig::Webhook { path, verification, max_body_bytes } => {
+            SourceConfig::Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls } => {
+                let (public_url, tls) = (public_url.clone(), tls.as_ref());
+                let wanted = Wanted { verification, max_body: max_body_bytes.bytes(), public_url, tls };
+                let address = self.address(shared, &integration.name, wanted, (state, problem));
+                let vendor = address.verifier.vendor();
                 let webhook = Webhook {
+                    form: Form { split: split.clone(), id_place: vendor.id },
+                    handshake: vendor.handshake,
+                    allowed_origins: allowed_origins.clone(),
+                    address,
                     store,
-                    verification: verification.clone(),
-                    max_body: usize::try_from(max_body_bytes.bytes()).unwrap_or(usize::MAX),
-                    state,
-                    problem,
-                    secrets: shared.secrets.clone(),
                 };
                 self.webhooks.insert(path.clone(), webhook);
             }
@@ -70,6 +77,50 @@ impl Worker {
                 }
             },
         }
+    }
+
+    /// An address with its limits and its proof.
+    fn address(
+        &mut self,
+        shared: &Shared<'_>,
+        integration: &str,
+        wanted: Wanted<'_>,
+        (state, problem): (watch::Receiver<Option<State>>, watch::Sender<Option<Problem>>),
+    ) -> Address {
+        let Wanted { verification, max_body, public_url, tls } = wanted;
+        let issuer = |jwt: &JwtVerification| {
+            let tls = jwt.ca_ref.clone().map(|ca_ref| Tls { ca_ref: Some(ca_ref), client_certificate_ref: None });
+            let addresses = Arc::clone(&shared.prepared.addresses);
+            Issuer::new(jwt.clone(), HttpDoor::new(tls, shared.secrets.clone(), addresses))
+        };
+        if let Some(tls) = tls {
+            // One certificate for the port: in a cluster a worker serves one Integration.
+            let server = || Arc::new(ServerTls::new(tls.certificate_ref.clone(), shared.secrets.clone()));
+            self.tls.get_or_insert_with(server);
+        }
+        Address {
+            integration: integration.to_owned(),
+            verifier: Verifier::new(verification, shared.secrets.clone(), issuer),
+            max_body: usize::try_from(max_body).unwrap_or(usize::MAX),
+            public_url,
+            transport: if tls.is_some() { Transport::Tls } else { Transport::Any },
+            state,
+            problem,
+        }
+    }
+}
+
+fn store(shared: &Shared<'_>, integration: &IntegrationConfig, id: Option<Program>) -> Store {
+    Store {
+        uid: integration.uid.clone(),
+        integration: IntegrationName {
+            name: integration.name.clone(),
+            namespace: shared.prepared.config.namespace.clone(),
+        },
+        defaults: integration.event.clone(),
+        id,
+        retention: integration.dead_letter_retention.std(),
+        broker: shared.broker.clone(),
     }
 }
 

@@ -68,9 +68,17 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
     if let Some(poll) = poll {
         return Some((own_stream(spec, None), SourceConfig::Poll { poll: Box::new(poll.clone()) }));
     }
-    let Webhook { path, verification, max_body_bytes } = webhook.clone()?;
-    let max_body_bytes = max_body_bytes.unwrap_or(values::largest_body());
-    let config = SourceConfig::Webhook { path: path.clone(), verification, max_body_bytes };
+    let webhook = webhook.clone()?;
+    let Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls, expose: _ } = webhook;
+    let config = SourceConfig::Webhook {
+        path: path.clone(),
+        verification,
+        max_body_bytes: max_body_bytes.unwrap_or(values::largest_body()),
+        split,
+        public_url,
+        allowed_origins: allowed_origins.into_iter().flatten().map(|origin| origin.0).collect(),
+        tls,
+    };
     Some((own_stream(spec, Some(path)), config))
 }
 
