@@ -91,7 +91,7 @@ impl CursorFormat {
     pub fn before(self, text: &str, lookback: std::time::Duration) -> String {
         let earlier = || {
             let back = SignedDuration::try_from(lookback).ok().filter(|back| !back.is_zero())?;
-            self.from_time(self.to_time(text)?.checked_sub(back).ok()?)
+            self.text_of(self.to_time(text)?.checked_sub(back).ok()?)
         };
         earlier().unwrap_or_else(|| text.to_owned())
     }
@@ -100,7 +100,7 @@ impl CursorFormat {
     pub fn not_ahead(self, text: String, now: Timestamp) -> String {
         let Some(most) = now.checked_add(AHEAD).ok() else { return text };
         match self.to_time(&text) {
-            Some(time) if time > most => self.from_time(most).unwrap_or(text),
+            Some(time) if time > most => self.text_of(most).unwrap_or(text),
             _ => text,
         }
     }
@@ -115,7 +115,7 @@ impl CursorFormat {
         }
     }
 
-    fn from_time(self, time: Timestamp) -> Option<String> {
+    fn text_of(self, time: Timestamp) -> Option<String> {
         match self {
             Self::Rfc3339 => Some(time.to_string()),
             Self::EpochSeconds => Some(time.as_second().to_string()),
@@ -186,7 +186,7 @@ mod tests {
             seconds in 0i64..4_000_000_000, back in 1u64..10_000_000,
         ) {
             for format in [CursorFormat::Rfc3339, CursorFormat::EpochSeconds, CursorFormat::EpochMilliseconds] {
-                let text = format.from_time(Timestamp::from_second(seconds).unwrap()).unwrap();
+                let text = format.text_of(Timestamp::from_second(seconds).unwrap()).unwrap();
                 prop_assert_eq!(&format.before(&text, Duration::ZERO), &text);
                 let earlier = format.before(&text, Duration::from_secs(back));
                 prop_assert_eq!(format.compare(&earlier, &text), Ordering::Less);

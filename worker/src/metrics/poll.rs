@@ -78,6 +78,8 @@ pub(super) struct Polls(pub(super) Vec<PollGauge>);
 impl Collector for Polls {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         type Value = fn(&PollCounts) -> &AtomicU64;
+        /// Name, meaning, label, and the values of that label.
+        type Family<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, Value)]);
         let runs: [(&str, Value); 3] = [
             ("Complete", |counts| &counts.complete),
             ("NotModified", |counts| &counts.not_modified),
@@ -88,7 +90,7 @@ impl Collector for Polls {
             ("repeated", |counts| &counts.repeated),
             ("refused", |counts| &counts.refused),
         ];
-        let families: [(&str, &str, &str, &[(&str, Value)]); 3] = [
+        let families: [Family<'_>; 3] = [
             ("ropeway_worker_poll_runs", "Runs over a polled API that ended in this worker", "outcome", &runs),
             ("ropeway_worker_poll_items", "Items of a polled API that this worker read", "result", &items),
             (
