@@ -44,6 +44,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Look at dead letters, send them again, remove them; in a cluster or in `ropeway dev`.
     Dlq(crate::dlq::args::DlqArgs),
+    /// Show how far a polled source is, or put it somewhere else; in a cluster or in `ropeway dev`.
+    Cursor(crate::cursor::args::CursorArgs),
+    /// Poll a range of its own, beside the live cursor; in a cluster or in `ropeway dev`.
+    Backfill(crate::cursor::args::BackfillArgs),
     /// Show what an Integration in the mode Shadow would have sent, without credentials. Values are redacted.
     Shadow(crate::shadow::ShadowArgs),
 }

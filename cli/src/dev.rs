@@ -50,13 +50,8 @@ pub enum DevError {
         source: std::io::Error,
     },
     /// The sink's script makes no sense.
-    #[error("the sink's script {path} can't be understood: {message}")]
-    Script {
-        /// Its path.
-        path: String,
-        /// What is wrong, with line and column.
-        message: String,
-    },
+    #[error(transparent)]
+    Script(#[from] crate::sink::ScriptError),
     /// There is no local server.
     #[error(transparent)]
     Server(#[from] server::ServerError),
@@ -222,15 +217,20 @@ impl Drop for Dev {
 }
 
 fn read_script(path: Option<&Path>) -> Result<Script, DevError> {
-    let Some(path) = path else { return Ok(Script::default()) };
-    let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(file_error(format!("read the sink's script {shown}")))?;
-    serde_saphyr::from_str(&text).map_err(|error| DevError::Script { path: shown, message: error.to_string() })
+    Ok(path.map(Script::read).transpose()?.unwrap_or_default())
 }
 
-/// Points every Destination at the sink: the Destination's name, then its own path. A subject of a stream becomes a path too,
+/// Points every Destination at the sink: the Destination's name, then its own path; and every API that is polled, with the
+/// Integration's name. A subject of a stream becomes a path too,
 /// since that stream need not be here.
 fn redirect(manifests: &mut Manifests, sink: std::net::SocketAddr) {
+    for (integration, _) in &mut manifests.integrations {
+        let name = integration.name_any();
+        if let Some(poll) = &mut integration.spec.source.poll {
+            let path = poll.request.url.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
+            poll.request.url = format!("http://{sink}/{name}/{path}");
+        }
+    }
     for (destination, _) in &mut manifests.destinations {
         let name = destination.name_any();
         let redirected = |url: &str| format!("http://{sink}/{name}/{}", url.splitn(4, '/').nth(3).unwrap_or_default());

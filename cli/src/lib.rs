@@ -4,11 +4,13 @@
 //! files ─▶ manifest ─▶ stage ─▶ check (lint, test, render)
 //!                        └────▶ dev ─▶ demo ─▶ evidence ─▶ account
 //! names ─▶ dlq (place, then the operator's door to dead letters, then show)
+//!       └▶ cursor (the same place, then the record of a polled source)
 //! ```
 
 pub mod account;
 pub mod args;
 pub mod check;
+pub mod cursor;
 pub mod dev;
 pub mod dlq;
 pub mod io;
@@ -73,6 +75,8 @@ async fn run(command: Command) -> Outcome {
         Command::Sink(args) => serve_sink(args).await,
         Command::Status(args) => show_status(args).await,
         Command::Dlq(args) => Ok(dlq::run(args).await?),
+        Command::Cursor(args) => Ok(cursor::run(args).await?),
+        Command::Backfill(args) => Ok(cursor::backfill(args).await?),
         Command::Shadow(args) => Ok(shadow::run(args).await?),
     }
 }
@@ -107,7 +111,7 @@ async fn send_file(args: SendArgs) -> Outcome {
 
 async fn serve_sink(args: SinkArgs) -> Outcome {
     let script = match &args.script {
-        Some(path) => serde_saphyr::from_str(&std::fs::read_to_string(path)?)?,
+        Some(path) => sink::Script::read(path)?,
         None => sink::Script::default(),
     };
     let listener = ropeway_worker::worker::listen(args.listen).await?;

@@ -10,13 +10,17 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{any, get},
 };
 use ropeway_crds::duration::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+mod fixture;
+
+pub use fixture::{Fixture, ScriptError};
 
 /// How the sink answers, by destination.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -28,6 +32,26 @@ pub struct Script {
     /// Behaviours by the name of the Destination, which is the first segment of the path.
     #[serde(default)]
     pub destinations: BTreeMap<String, Behaviour>,
+    /// APIs that are polled, by the name of the Integration, which is then the first segment of the path.
+    #[serde(default)]
+    pub sources: BTreeMap<String, Fixture>,
+}
+
+impl Script {
+    /// Reads a script, and the rows that it names, beside it.
+    ///
+    /// # Errors
+    /// With the file's name, and line and column of what can't be understood.
+    pub fn read(path: &std::path::Path) -> Result<Self, ScriptError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ScriptError::File { what: format!("read the sink's script {shown}"), source })?;
+        let mut script: Self = serde_saphyr::from_str(&text)
+            .map_err(|error| ScriptError::Script { path: shown, message: error.to_string() })?;
+        let folder = path.parent().unwrap_or(path);
+        script.sources.values_mut().try_for_each(|fixture| fixture.read(folder))?;
+        Ok(script)
+    }
 }
 
 /// How the sink answers for one destination.
@@ -167,28 +191,34 @@ impl Sink {
 async fn answer_at_root(
     sink: State<Sink>,
     Path(destination): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    respond(&sink, &destination, "", &headers, &body)
+    respond(&sink, &destination, &uri, &headers, &body)
 }
 
 async fn answer(
     sink: State<Sink>,
-    Path((destination, rest)): Path<(String, String)>,
+    Path((destination, _)): Path<(String, String)>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    respond(&sink, &destination, &rest, &headers, &body)
+    respond(&sink, &destination, &uri, &headers, &body)
 }
 
-fn respond(sink: &Sink, destination: &str, rest: &str, headers: &HeaderMap, body: &[u8]) -> Response {
-    let response = sink.take(destination, body);
+fn respond(sink: &Sink, destination: &str, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response {
+    let response = match sink.script.sources.get(destination) {
+        Some(fixture) => Json(fixture.page(uri.query().unwrap_or_default())).into_response(),
+        None => sink.take(destination, body),
+    };
     if sink.show {
         let proof =
             if headers.contains_key(header::AUTHORIZATION) { "with credentials" } else { "without credentials" };
+        let path = uri.path().trim_start_matches('/').split_once('/').map_or("", |(_, rest)| rest);
         // Bodies are shown here and nowhere else: the sink is the user's own screen.
-        eprintln!("{destination} /{rest} {} ({proof}) {}", response.status(), String::from_utf8_lossy(body));
+        eprintln!("{destination} /{path} {} ({proof}) {}", response.status(), String::from_utf8_lossy(body));
     }
     response
 }

@@ -114,6 +114,16 @@ words! {
         StreamNotFound,
         /// The stream is there and as wanted.
         StreamReady,
+        /// Events can't be stored: the stream is full or out of reach.
+        StoreFailed,
+        /// The polled API does not answer, or with errors that pass.
+        PollFailing,
+        /// The polled API refuses the request.
+        PollRefused,
+        /// The polled API's answer can't be read.
+        PollUnreadable,
+        /// The pages of the polled API don't end, or lead elsewhere.
+        PollPagination,
         /// NATS can't be reached.
         NatsUnavailable,
         /// NATS refuses our credentials or a permission is missing.
@@ -140,8 +150,6 @@ words! {
         Draining,
         /// The object is being deleted.
         Deleting,
-        /// Events can't be stored: the stream is full or NATS is out of reach. Senders are asked to come again.
-        StoreFailed,
         /// The keys of the issuer of senders' tokens can't be fetched.
         IssuerUnavailable,
         /// Events do not match `spec.schema`.

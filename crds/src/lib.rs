@@ -6,7 +6,7 @@
 //!   integration.rs  destination.rs          what users apply
 //!     source.rs mapping.rs delivery.rs limits.rs provider.rs auth.rs secret_ref.rs template.rs
 //!   status.rs  condition.rs  counters.rs    what comes back
-//!   names.rs  worker_config.rs  report.rs  account.rs  circuit.rs   what operator and workers say to each other
+//!   names.rs  worker_config.rs  report.rs  account.rs  circuit.rs  poll.rs  cursor.rs  schedule.rs   what operator and workers say to each other
 //!   definition.rs                           the CRDs as they are installed
 //! ```
 
@@ -15,6 +15,7 @@ pub mod auth;
 pub mod circuit;
 pub mod condition;
 pub mod counters;
+pub mod cursor;
 pub mod definition;
 pub mod delivery;
 pub mod destination;
@@ -24,8 +25,10 @@ pub mod integration;
 pub mod limits;
 pub mod mapping;
 pub mod names;
+pub mod poll;
 pub mod provider;
 pub mod report;
+pub mod schedule;
 pub mod schema;
 pub mod secret_ref;
 pub mod source;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 mod event;
 mod hmac;
+mod poll;
 mod preset;
 mod stream;
 mod token;
@@ -13,6 +14,10 @@ mod webhook;
 
 pub use event::EventAttributes;
 pub use hmac::{Hmac, HmacAlgorithm, SecretEncoding, SignatureEncoding, SignatureTimestamp, SignedPart, TimestampUnit};
+pub use poll::{
+    Cursor, LinkPages, NextUrlPages, NumberedPages, OffsetPages, Pagination, Poll, PollMethod, PollRequest,
+    QueryParameter, TokenPages,
+};
 pub use preset::{
     HubSpotVerification, HubSpotVersion, SendGridVerification, SignedBody, SignedBodyAndTime, StandardWebhooks,
 };
@@ -27,13 +32,15 @@ pub use webhook::{Expose, GatewayRef, HttpRouteExpose, IngressExpose, Webhook, W
 /// Where events come from: exactly one source.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.webhook), has(self.stream)].filter(given, given).size() == 1").message("give exactly one of webhook and stream"))]
+#[x_kube(validation = Rule::new("[has(self.webhook), has(self.stream), has(self.poll)].filter(given, given).size() == 1").message("give exactly one of webhook, stream and poll"))]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// Events are sent to us over HTTP. They are stored before the sender gets its 2xx.
     pub webhook: Option<Webhook>,
     /// Events are read from a JetStream stream of yours, which is never changed.
     pub stream: Option<StreamSource>,
+    /// An API is asked for what is new, on a schedule.
+    pub poll: Option<Poll>,
 }
 
 /// The five ways in.
@@ -43,6 +50,8 @@ pub enum Pattern {
     Webhook,
     /// Events are in a stream of the user's.
     Stream,
+    /// An API is asked on a schedule.
+    Poll,
 }
 
 impl Pattern {
@@ -51,6 +60,7 @@ impl Pattern {
         match self {
             Self::Webhook => "Webhook",
             Self::Stream => "Stream",
+            Self::Poll => "Poll",
         }
     }
 }
@@ -58,8 +68,12 @@ impl Pattern {
 impl Source {
     /// Which way in it is; none where not exactly one is given.
     pub fn pattern(&self) -> Option<Pattern> {
-        let Self { webhook, stream } = self;
-        let given = [webhook.as_ref().map(|_| Pattern::Webhook), stream.as_ref().map(|_| Pattern::Stream)];
+        let Self { webhook, stream, poll } = self;
+        let given = [
+            webhook.as_ref().map(|_| Pattern::Webhook),
+            stream.as_ref().map(|_| Pattern::Stream),
+            poll.as_ref().map(|_| Pattern::Poll),
+        ];
         let mut given = given.into_iter().flatten();
         given.next().filter(|_| given.next().is_none())
     }

@@ -12,7 +12,7 @@ use crate::{
     names::{LaneId, NamespaceNames, ShortUid, hash},
     provider::Provider,
     schema::OnViolation,
-    source::{Verification, WebhookTls},
+    source::{Poll, Verification, WebhookTls},
 };
 
 /// The version of the file that this code reads and writes.
@@ -124,6 +124,11 @@ pub enum SourceConfig {
     Stream {
         /// Its name.
         stream: String,
+    },
+    /// An API that is asked on a schedule.
+    Poll {
+        /// What the user says about it.
+        poll: Box<Poll>,
     },
 }
 

@@ -19,7 +19,7 @@ pub use crate::{
     },
     io::{
         dead_letters::{Action, Census, DeadLetters, Page, Progress, WorkError},
-        jetstream::{JetStream, NatsClass, NatsError, Stored},
+        jetstream::{JetStream, NatsClass, NatsError, Stored, Written},
         reports::{Observations, figures, workers},
     },
 };

@@ -20,6 +20,7 @@ pub mod install;
 mod kubeconfig;
 pub mod nats;
 pub mod node;
+pub mod paged;
 pub mod port;
 pub mod process;
 pub mod programs;

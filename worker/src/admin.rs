@@ -9,7 +9,7 @@ use std::sync::{
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use prometheus_client::registry::Registry;
 
-use crate::metrics::{self, LaneGauge};
+use crate::metrics::{self, LaneGauge, PollGauge};
 
 #[derive(Clone, Debug)]
 struct Admin {
@@ -19,9 +19,9 @@ struct Admin {
 }
 
 /// The routes `/healthz`, `/readyz` and `/metrics`.
-pub fn router(lanes: Vec<LaneGauge>) -> Router {
+pub fn router(lanes: Vec<LaneGauge>, polls: Vec<PollGauge>) -> Router {
     let admin = Admin {
-        registry: Arc::new(metrics::registry(lanes.clone())),
+        registry: Arc::new(metrics::registry(lanes.clone(), polls)),
         lanes: Arc::new(lanes),
         was_ready: Arc::default(),
     };

@@ -25,6 +25,18 @@ pub enum Step {
     Acknowledging,
     /// The trim record was advanced, nothing is purged yet.
     TrimRecorded,
+    /// A page of a polled API was read, nothing of it is stored yet.
+    PollFetched,
+    /// A part of a page is stored.
+    PollStoring,
+    /// A whole page is stored, and not remembered yet.
+    PollStored,
+    /// A page is remembered, the position in the run is not written yet.
+    PollRemembered,
+    /// The position in the run was written.
+    PollAdvanced,
+    /// The last page of a run is stored, the cursor is about to be committed.
+    PollCommitting,
 }
 
 /// Says that a step was reached. With the feature and `ROPEWAY_CRASH_AT=<step>:<n>` in the environment, the `n`th time

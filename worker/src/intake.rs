@@ -3,6 +3,7 @@
 pub mod address;
 pub mod items;
 pub mod listen;
+pub mod poll;
 pub mod refusal;
 pub mod router;
 pub mod store;

@@ -5,5 +5,6 @@ mod acknowledge;
 pub mod jetstream;
 pub mod order;
 pub mod publish;
+pub mod seen;
 pub mod shadow;
 mod together;

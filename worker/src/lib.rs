@@ -37,6 +37,7 @@ pub mod settle;
 pub mod shutdown;
 pub mod sweep;
 pub mod telemetry;
+mod term;
 pub mod trim;
 pub mod worker;
 
@@ -68,7 +69,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> Result<(), StartError> 
     let secrets = secret::Secrets::new(&args.secrets);
     let worker = worker::Worker::new(prepared, &args.worker_name, &secrets, client);
     let admin = worker::listen(args.listen_admin).await?;
-    let routes = admin::router(worker.gauges());
+    let routes = admin::router(worker.gauges(), worker.polls());
     tokio::spawn(async move { axum::serve(admin, routes).await });
     let listener = if worker.has_webhooks() { Some(worker::listen(args.listen).await?) } else { None };
     tracing::info!(worker = %args.worker_name, "the worker runs");

@@ -17,6 +17,10 @@ use crate::{
     count::Tally,
 };
 
+mod poll;
+
+pub use poll::{PollCounts, PollGauge};
+
 /// One lane as metrics see it.
 #[derive(Clone, Debug)]
 pub struct LaneGauge {
@@ -70,9 +74,12 @@ impl Collector for Lanes {
     }
 }
 
-/// A registry with the counters of these lanes.
-pub fn registry(lanes: Vec<LaneGauge>) -> Registry {
+/// A registry with the counters of these lanes and pollers.
+pub fn registry(lanes: Vec<LaneGauge>, polls: Vec<PollGauge>) -> Registry {
     let mut registry = Registry::default();
+    if !polls.is_empty() {
+        registry.register_collector(Box::new(poll::Polls(polls)));
+    }
     registry.register_collector(Box::new(Lanes(lanes)));
     registry
 }

@@ -29,6 +29,7 @@ use crate::{
     heartbeat::{Heartbeat, Pulse},
     intake::{
         listen,
+        poll::Poller,
         router::{Webhooks, router},
         tls::ServerTls,
         webhook::Webhook,
@@ -36,7 +37,7 @@ use crate::{
     io::{account::Versioned, jetstream::Broker},
     lane::Lane,
     map::LaneMapping,
-    metrics::LaneGauge,
+    metrics::{LaneGauge, PollGauge},
     recent::Recent,
     secret::Secrets,
     sweep::Sweeper,
@@ -52,6 +53,7 @@ pub struct Worker {
     heartbeats: Vec<(Heartbeat, watch::Sender<Option<State>>)>,
     trimmers: Vec<Trimmer>,
     webhooks: HashMap<String, Webhook>,
+    pollers: Vec<Poller>,
     tls: Option<Arc<ServerTls>>,
     accounts: Accounts,
     watched: Watched,
@@ -75,6 +77,7 @@ impl Worker {
             heartbeats: Vec::new(),
             trimmers: Vec::new(),
             webhooks: HashMap::new(),
+            pollers: Vec::new(),
             tls: None,
             accounts: Accounts::new(),
             watched: Watched::default(),
@@ -97,6 +100,15 @@ impl Worker {
             account: Arc::clone(&lane.account),
         };
         self.lanes.iter().map(gauge).collect()
+    }
+
+    /// What every poller counts, for metrics.
+    pub fn polls(&self) -> Vec<PollGauge> {
+        let gauge = |poller: &Poller| PollGauge {
+            integration: poller.store.integration.name.clone(),
+            counts: Arc::clone(&poller.counts),
+        };
+        self.pollers.iter().map(gauge).collect()
     }
 
     /// Whether any Integration is served over HTTP.
@@ -159,7 +171,7 @@ impl Worker {
     /// Works until `stop` is cancelled; then nothing new is taken, what is in hand is finished, and the counts are flushed.
     /// `listener` is where webhooks are received.
     pub async fn run(self, listener: Option<TcpListener>, stop: CancellationToken) {
-        let Self { lanes, heartbeats, trimmers, webhooks, tls, accounts: _, watched, broker } = self;
+        let Self { lanes, heartbeats, trimmers, webhooks, pollers, tls, accounts: _, watched, broker } = self;
         let webhooks: Webhooks = Arc::new(webhooks);
         let mut taking = JoinSet::new();
         if let Some(listener) = listener {
@@ -170,6 +182,9 @@ impl Worker {
         taking.spawn(watched.run(broker, stop.clone()));
         for (lane, state) in lanes {
             taking.spawn(lane.run(state, stop.clone()));
+        }
+        for poller in pollers {
+            taking.spawn(poller.run(stop.clone()));
         }
         for trimmer in trimmers {
             taking.spawn(trimmer.run(stop.clone()));

@@ -59,11 +59,13 @@ async fn reload(dev: &Dev, running: Running) -> Result<Running, DevError> {
 
 fn greet(running: &Running) {
     for Staged { plan, integration } in &running.staged {
-        match integration.spec.source.webhook.as_ref() {
-            Some(webhook) => {
+        let source = &integration.spec.source;
+        match (&source.webhook, &source.poll) {
+            (Some(webhook), _) => {
                 eprintln!("{}: send events to http://{}{}", plan.identity.name, running.address, webhook.path)
             }
-            None => eprintln!("{}: reads the stream {}", plan.identity.name, plan.jetstream.source_stream()),
+            (None, Some(poll)) => eprintln!("{}: polls {}", plan.identity.name, poll.request.url),
+            (None, None) => eprintln!("{}: reads the stream {}", plan.identity.name, plan.jetstream.source_stream()),
         }
     }
 }

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{Destination, Integration};
 
+mod poll;
+
 fn secret() -> Value {
     json!({ "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } })
 }
@@ -73,9 +75,9 @@ fn rules_of_integrations() {
                 "/spec/source",
                 json!({ "stream": { "stream": "ORDERS" } }),
                 json!({}),
-                "exactly one of webhook and stream",
+                "exactly one of webhook, stream and poll",
             ),
-            ("/spec/source/stream", Value::Null, json!({ "stream": "S" }), "exactly one of webhook and stream"),
+            ("/spec/source/stream", Value::Null, json!({ "stream": "S" }), "exactly one of webhook, stream and poll"),
             (
                 "/spec/source",
                 json!({ "stream": { "stream": "ORDERS" } }),

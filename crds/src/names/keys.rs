@@ -50,3 +50,8 @@ pub const ALL_HOLDS: &str = "hold.*";
 pub fn trim_key(integration: &ShortUid) -> String {
     format!("trim.{integration}")
 }
+
+/// The KV key of how far an Integration's polling is, and who does it.
+pub fn poll_key(integration: &ShortUid) -> String {
+    format!("poll.{integration}")
+}

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::ResourceExt;
 use ropeway_crds::{
-    Destination, DestinationSpec, Integration, IntegrationSpec, mapping::Mapping, secret_ref::SecretKeyRef,
-    source::WebhookTls,
+    Destination, DestinationSpec, Integration, IntegrationSpec,
+    mapping::Mapping,
+    secret_ref::SecretKeyRef,
+    source::{Poll, WebhookTls},
 };
 
 use crate::io::kubernetes::{KubeError, Kubernetes};
@@ -93,7 +95,8 @@ pub fn source_keys(spec: &IntegrationSpec) -> Vec<(&'static str, SecretKeyRef)> 
     let verification = webhook.clone().flat_map(|webhook| webhook.verification.secret_keys()).cloned();
     let tls = webhook.filter_map(|webhook| webhook.tls.as_ref()).flat_map(WebhookTls::secret_keys);
     let verification = verification.map(|key| ("spec.source.webhook.verification", key));
-    verification.chain(tls.map(|key| ("spec.source.webhook.tls.certificateRef", key))).collect()
+    let poll = spec.source.poll.iter().flat_map(Poll::secret_keys).map(|key| ("spec.source.poll", key));
+    verification.chain(tls.map(|key| ("spec.source.webhook.tls.certificateRef", key))).chain(poll).collect()
 }
 
 impl Observed {

@@ -24,6 +24,7 @@ use crate::integration::observe::{Account, Observed};
 
 mod expressions;
 mod outline;
+mod poll;
 mod references;
 mod schema;
 mod values;
@@ -141,6 +142,7 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     let mut findings = Vec::new();
     let identity = Identity::of(&observed.integration, &observed.namespace_uid);
     values::check(observed, &mut findings);
+    poll::check(&observed.integration.spec, &mut findings);
     references::check_account(observed, &mut findings);
     let secrets = references::secrets(observed, &mut findings);
     let programs = expressions::resolve(observed, &identity, compile, &mut findings);
@@ -148,7 +150,7 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     let lanes = lane_configs(observed, &programs, &mut findings);
     let source = source(&observed.integration.spec);
     if source.is_none() {
-        let message = "spec.source: give exactly one of webhook and stream";
+        let message = "spec.source: give exactly one of webhook, stream and poll";
         findings.push(Finding::fails(ConditionType::SourceReady, Reason::InvalidSpec, message));
     }
     match source {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use ropeway_crds::{
     counters::CountsByDestination,
     names::{self, NamespaceNames, ShortUid},
+    poll::PollRecord,
     report::{HEARTBEAT_FORGOTTEN_SECONDS, WorkerReport},
 };
 use serde::Deserialize;
@@ -72,6 +73,8 @@ pub struct Figures {
     pub newest_dead_letter: Option<Timestamp>,
     /// Whether a stream or consumer that should be there was not.
     pub incomplete: bool,
+    /// How far polling is, for a source that is polled.
+    pub poll: Option<PollRecord>,
     /// Entries that made no sense.
     pub unreadable: u64,
 }
@@ -141,6 +144,7 @@ pub async fn figures(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Figu
         unreadable,
         ..Figures::default()
     };
+    poll(jetstream, plan, &mut figures).await?;
     dead_letters(jetstream, plan, &mut figures).await?;
     Ok(figures)
 }
@@ -149,6 +153,16 @@ pub async fn figures(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Figu
 fn last_received(state: &async_nats::jetstream::stream::State) -> Option<Timestamp> {
     let time = Timestamp::from_nanosecond(state.last_timestamp.unix_timestamp_nanos()).ok()?;
     (state.last_sequence > 0).then_some(time)
+}
+
+async fn poll(jetstream: &JetStream, plan: &JetStreamPlan, figures: &mut Figures) -> Result<(), NatsError> {
+    let entry = jetstream.entry(&plan.names.state_bucket(), &names::poll_key(&plan.integration)).await?;
+    let Some(entry) = entry else { return Ok(()) };
+    match serde_json::from_slice(&entry.value) {
+        Ok(record) => figures.poll = Some(record),
+        Err(_) => figures.unreadable += 1,
+    }
+    Ok(())
 }
 
 /// What a lane has not settled.

@@ -61,6 +61,8 @@ pub struct HttpDoor {
     tls: Option<Tls>,
     secrets: Secrets,
     addresses: Arc<AddressPolicy>,
+    /// How much of an answer is read, in bytes.
+    most: usize,
     /// The client with the certificates that it was made of.
     client: Mutex<Option<(Material, Arc<Client>)>>,
 }
@@ -68,7 +70,12 @@ pub struct HttpDoor {
 impl HttpDoor {
     /// A door with these certificates and this address policy.
     pub fn new(tls: Option<Tls>, secrets: Secrets, addresses: Arc<AddressPolicy>) -> Self {
-        Self { tls, secrets, addresses, client: Mutex::default() }
+        Self { tls, secrets, addresses, most: MOST_OF_AN_ANSWER, client: Mutex::default() }
+    }
+
+    /// The same door, which reads so many bytes of an answer.
+    pub fn reading(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Sends a request and reads its answer, all within `deadline`.
@@ -78,7 +85,7 @@ impl HttpDoor {
     pub async fn send(&self, request: Request, deadline: Duration) -> Result<Response, SendFailure> {
         self.check_literal(&request)?;
         let client = self.client()?;
-        tokio::time::timeout(deadline, exchange(&client, request)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(deadline, exchange(&client, request, self.most)).await.unwrap_or_else(|_| {
             Err(SendFailure::Transport(format!("no whole answer within {}ms", deadline.as_millis())))
         })
     }
@@ -129,7 +136,7 @@ impl HttpDoor {
 }
 
 /// Sends a request and reads its answer up to the cap.
-async fn exchange(client: &Client, request: Request) -> Result<Response, SendFailure> {
+async fn exchange(client: &Client, request: Request, most: usize) -> Result<Response, SendFailure> {
     let Request { method, uri, mut headers, body } = request;
     headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
     headers.entry(header::ACCEPT).or_insert(ANYTHING);
@@ -150,9 +157,9 @@ async fn exchange(client: &Client, request: Request) -> Result<Response, SendFai
     let mut body = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
         let Ok(chunk) = frame.map_err(|error| not_read(&error))?.into_data() else { continue };
-        let room = MOST_OF_AN_ANSWER - body.len();
+        let room = most - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == MOST_OF_AN_ANSWER {
+        if body.len() == most {
             break;
         }
     }

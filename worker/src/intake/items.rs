@@ -104,6 +104,7 @@ fn binary<'a>(headers: &'a HeaderMap, content_type: &'a str, sender_id: Option<S
         content_type,
         attributes: attributes.collect(),
         trace_parent: text(headers, h::TRACE_PARENT),
+        reading: None,
     }
 }
 

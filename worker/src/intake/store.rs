@@ -59,6 +59,8 @@ pub struct Known<'a> {
     pub attributes: Vec<(&'a str, &'a str)>,
     /// The trace that the event belongs to.
     pub trace_parent: Option<&'a str>,
+    /// What makes it another event although its id is known: it was read again because a person asked for that.
+    pub reading: Option<&'a str>,
 }
 
 impl Default for Known<'_> {
@@ -70,6 +72,7 @@ impl Default for Known<'_> {
             content_type: "application/json",
             attributes: Vec::new(),
             trace_parent: None,
+            reading: None,
         }
     }
 }
@@ -79,6 +82,8 @@ impl Default for Known<'_> {
 pub struct Incoming {
     /// Its id.
     pub id: String,
+    /// What the stream knows its repeats by.
+    pub message_id: String,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -90,7 +95,7 @@ impl Store {
     /// The id is the one that is known, else what the Integration's expression makes of the data, else the other one that is
     /// known, else a new one. Only a new one can't make the stream drop a repeat.
     pub fn incoming(&self, body: Bytes, data: Option<Bytes>, known: Known<'_>) -> Option<Incoming> {
-        let Known { id, other_id, source, content_type, attributes, trace_parent } = known;
+        let Known { id, other_id, source, content_type, attributes, trace_parent, reading } = known;
         let mut headers = HeaderMap::new();
         headers.insert(h::CONTENT_TYPE, content_type);
         for (name, value) in attributes {
@@ -107,9 +112,10 @@ impl Store {
         headers.insert("ce-id", cloud_event::encode_header(&id));
         headers.insert(h::DELIVERY, delivery.as_str());
         // The sender's own id makes its repeats known to the stream; one that we made is known to nobody else.
-        let message_id = stable.map_or(delivery, |id| hash(format!("{source}\n{id}").as_bytes(), 32));
-        headers.insert(h::MESSAGE_ID, message_id);
-        Some(Incoming { id, headers, body })
+        let reading = reading.map(|reading| format!("\n{reading}")).unwrap_or_default();
+        let message_id = stable.map_or(delivery, |id| hash(format!("{source}\n{id}{reading}").as_bytes(), 32));
+        headers.insert(h::MESSAGE_ID, message_id.as_str());
+        Some(Incoming { id, message_id, headers, body })
     }
 
     /// Stores an event and waits until it is safe.
@@ -167,7 +173,7 @@ impl Store {
     }
 
     /// The id that the Integration computes for events that carry none. An expression that fails gives none.
-    fn computed_id(&self, data: &Data) -> Option<String> {
+    pub(super) fn computed_id(&self, data: &Data) -> Option<String> {
         let program = self.id.as_ref()?;
         let attributes = EventAttributes {
             source: self.defaults.source.clone(),

@@ -1,6 +1,6 @@
 //! The way in of one Integration.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ropeway_crds::{
     auth::Tls,
@@ -18,6 +18,7 @@ use crate::{
     intake::{
         address::{Address, Transport},
         items::Form,
+        poll::{Poller, plan::Plan},
         store::Store,
         tls::ServerTls,
         verify::{Verifier, jwt::Issuer},
@@ -64,6 +65,17 @@ impl Worker {
                 self.webhooks.insert(path.clone(), webhook);
             }
             SourceConfig::Stream { .. } => {}
+            SourceConfig::Poll { poll } => match Plan::new((**poll).clone()) {
+                Ok(plan) => self.pollers.push(poller(shared, store, plan, state, problem)),
+                Err(error) => {
+                    tracing::error!(integration = %integration.name, %error, "the schedule can't be used");
+                    let message = format!("spec.source.poll.schedule: {error}");
+                    problem.send_replace(Some(Problem {
+                        reason: "InvalidSpec".into(),
+                        message: ropeway_crds::condition::bounded(&message),
+                    }));
+                }
+            },
         }
     }
 
@@ -109,5 +121,28 @@ fn store(shared: &Shared<'_>, integration: &IntegrationConfig, id: Option<Progra
         id,
         retention: integration.dead_letter_retention.std(),
         broker: shared.broker.clone(),
+    }
+}
+
+fn poller(
+    shared: &Shared<'_>,
+    store: Store,
+    plan: Plan,
+    state: watch::Receiver<Option<State>>,
+    problem: watch::Sender<Option<Problem>>,
+) -> Poller {
+    let addresses = Arc::clone(&shared.prepared.addresses);
+    let door = HttpDoor::new(plan.poll.tls.clone(), shared.secrets.clone(), addresses);
+    Poller {
+        // One byte more than is taken shows that there is more.
+        door: door.reading(plan.max_page_bytes.saturating_add(1)),
+        store,
+        plan,
+        secrets: shared.secrets.clone(),
+        state,
+        problem,
+        counts: Arc::default(),
+        me: format!("{}/{:x}", shared.name, rand::random::<u64>()),
+        store_problem: Mutex::default(),
     }
 }

@@ -47,7 +47,13 @@ pub(super) async fn own(
         discarded += jetstream.purge(&names.dead_letters_stream(), &names.dead_letters_of(integration)).await?;
     }
     let bucket = names.state_bucket();
-    for key in [names::wish_key(integration), names::heartbeat_keys(integration), names::trim_key(integration)] {
+    let keys = [
+        names::wish_key(integration),
+        names::heartbeat_keys(integration),
+        names::trim_key(integration),
+        names::poll_key(integration),
+    ];
+    for key in keys {
         jetstream.purge_entries(&bucket, &key).await?;
     }
     Ok(discarded)

@@ -56,7 +56,7 @@ pub(super) fn retention(spec: &IntegrationSpec) -> Duration {
 
 /// Where events are, and what workers are told about it.
 pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceConfig)> {
-    let Source { webhook, stream } = &spec.source;
+    let Source { webhook, stream, poll } = &spec.source;
     spec.source.pattern()?;
     if let Some(source) = stream {
         let subjects = source.subjects.iter().flatten().map(|subject| subject.0.clone()).collect();
@@ -64,6 +64,9 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
         let stream = source.stream.clone();
         let resolved = ResolvedSource::Stream { stream: stream.clone(), subjects, start_at };
         return Some((resolved, SourceConfig::Stream { stream }));
+    }
+    if let Some(poll) = poll {
+        return Some((own_stream(spec, None), SourceConfig::Poll { poll: Box::new(poll.clone()) }));
     }
     let webhook = webhook.clone()?;
     let Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls, expose: _ } = webhook;
@@ -76,12 +79,15 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
         allowed_origins: allowed_origins.into_iter().flatten().map(|origin| origin.0).collect(),
         tls,
     };
-    let path = Some(path);
+    Some((own_stream(spec, Some(path)), config))
+}
+
+/// A stream of the Integration's own.
+fn own_stream(spec: &IntegrationSpec, path: Option<String>) -> ResolvedSource {
     let storage = spec.storage.clone().unwrap_or_default();
-    let events = ResolvedSource::Events {
+    ResolvedSource::Events {
         max_bytes: storage.max_bytes.unwrap_or(ByteSize::mebibytes(128)),
         replicas: usize::try_from(storage.replicas.unwrap_or(1)).unwrap_or(1),
         path,
-    };
-    Some((events, config))
+    }
 }

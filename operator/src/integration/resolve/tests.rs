@@ -224,7 +224,7 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
             |it| it.integration.spec.source.webhook = None,
             SourceReady,
             Reason::InvalidSpec,
-            "exactly one of webhook and stream",
+            "exactly one of webhook, stream and poll",
         ),
         (
             "tiny stream",

@@ -23,7 +23,7 @@ use super::{
         work::Item,
     },
     task::{Happened, Slot},
-    turn::{Fenced, RENEW, Turn},
+    turn::Turn,
 };
 use crate::{
     account::Permit,
@@ -34,6 +34,7 @@ use crate::{
         publish::Rank,
     },
     order::{Action, Key, Order},
+    term::{Fenced, RENEW},
 };
 
 /// How often is looked after what nobody tells.

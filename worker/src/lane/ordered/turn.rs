@@ -1,12 +1,9 @@
 //! Which worker an ordered lane works in: a record that is taken by compare-and-set, renewed, and given back. Nobody
 //! compares clocks of two machines: who wants it waits until it has seen the record unchanged for [`LASTS`] on its own
-//! clock, and who has it counts from the moment at which it asked for it, and stops a [`MARGIN`] earlier.
+//! clock, and who has it counts from the moment at which it asked for it, and stops a margin earlier.
 
 use std::{
     future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -21,66 +18,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     io::{account::Versioned, jetstream::BrokerError},
     lane::Lane,
+    term::{LASTS, RENEW, Term},
 };
-
-/// How long a turn lasts that is not renewed.
-pub(super) const LASTS: Duration = Duration::from_secs(10);
-
-/// How much earlier its holder stops.
-const MARGIN: Duration = Duration::from_secs(2);
-
-/// How often it is renewed.
-pub(super) const RENEW: Duration = Duration::from_secs(3);
 
 /// How often who waits for it looks.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// The end of a turn, by two clocks: the one that can't be set, and the one that goes on while a machine sleeps.
-#[derive(Clone, Debug)]
-pub(super) struct Term(Arc<Mutex<(Instant, SystemTime)>>);
-
-impl Term {
-    fn from(asked: (Instant, SystemTime)) -> Self {
-        Self(Arc::new(Mutex::new(end(asked))))
-    }
-
-    /// Whether it has not ended.
-    pub(super) fn holds(&self) -> bool {
-        let (instant, time) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Instant::now() < instant && SystemTime::now() < time
-    }
-
-    fn extend(&self, asked: (Instant, SystemTime)) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = end(asked);
-    }
-
-    /// The work, for as long as the turn holds: nothing of it happens later, whenever this process wakes up. `None` where
-    /// the turn had ended first.
-    pub(super) fn fence<'a, T>(&self, work: impl Future<Output = T> + Send + 'a) -> Fenced<'a, T> {
-        Fenced { term: self.clone(), work: Box::pin(work) }
-    }
-}
-
-fn end((instant, time): (Instant, SystemTime)) -> (Instant, SystemTime) {
-    (instant + (LASTS - MARGIN), time + (LASTS - MARGIN))
-}
-
-/// See [`Term::fence`].
-pub(super) struct Fenced<'a, T> {
-    term: Term,
-    work: BoxFuture<'a, T>,
-}
-
-impl<T> Future for Fenced<'_, T> {
-    type Output = Option<T>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        if !self.term.holds() {
-            return Poll::Ready(None);
-        }
-        self.work.as_mut().poll(context).map(Some)
-    }
-}
 
 /// A turn that was taken.
 #[derive(Debug)]
@@ -190,22 +132,5 @@ impl Turn {
             }
         }
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn work_behind_a_turn_that_has_ended_is_not_touched() {
-        let long_ago = LASTS - MARGIN;
-        let (now, time) = (Instant::now(), SystemTime::now());
-        let term = Term::from((now, time));
-        assert_eq!(term.fence(async { 1 }).await, Some(1));
-        for asked in [(now.checked_sub(long_ago).unwrap(), time), (now, time - long_ago)] {
-            term.extend(asked);
-            assert_eq!(term.fence(async { panic!("touched") }).await, None::<()>);
-        }
     }
 }
