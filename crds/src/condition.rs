@@ -102,6 +102,8 @@ words! {
         SecretKeyNotFound,
         /// A named ConfigMap does not exist or lacks the named key.
         ConfigMapNotFound,
+        /// A named PersistentVolumeClaim does not exist.
+        ClaimNotFound,
         /// Everything that is named is there.
         Resolved,
         /// A field holds something that can't work.
@@ -112,6 +114,8 @@ words! {
         StreamNotFound,
         /// The stream is there and as wanted.
         StreamReady,
+        /// The last run of a batch source failed, or its reader is gone.
+        BatchFailing,
         /// NATS can't be reached.
         NatsUnavailable,
         /// NATS refuses our credentials or a permission is missing.

@@ -12,6 +12,7 @@
 
 pub mod account;
 pub mod auth;
+pub mod batch_run;
 pub mod circuit;
 pub mod condition;
 pub mod counters;

@@ -3,11 +3,16 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+mod batch;
 mod event;
 mod stream;
 mod verification;
 mod webhook;
 
+pub use batch::{
+    AzureKeys, BatchFile, BatchFormat, BatchFrom, BatchHttp, BatchObjectStore, BatchSource, ColumnName, Compression,
+    Csv, CsvHeader, GcsKeys, JsonArray, Ndjson, ObjectStoreKeys, OnUnchanged, S3Keys,
+};
 pub use event::EventAttributes;
 pub use stream::{StreamSource, StreamStart, Subject};
 pub use verification::{
@@ -19,13 +24,15 @@ pub use webhook::Webhook;
 /// Where events come from: exactly one source.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.webhook), has(self.stream)].filter(given, given).size() == 1").message("give exactly one of webhook and stream"))]
+#[x_kube(validation = Rule::new("[has(self.webhook), has(self.stream), has(self.batch)].filter(given, given).size() == 1").message("give exactly one of webhook, stream and batch"))]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// Events are sent to us over HTTP. They are stored before the sender gets its 2xx.
     pub webhook: Option<Webhook>,
     /// Events are read from a JetStream stream of yours, which is never changed.
     pub stream: Option<StreamSource>,
+    /// Whole files are read on a schedule, row by row.
+    pub batch: Option<BatchSource>,
 }
 
 /// The five ways in.
@@ -35,6 +42,8 @@ pub enum Pattern {
     Webhook,
     /// Events are in a stream of the user's.
     Stream,
+    /// Files are read on a schedule.
+    Batch,
 }
 
 impl Pattern {
@@ -43,6 +52,7 @@ impl Pattern {
         match self {
             Self::Webhook => "Webhook",
             Self::Stream => "Stream",
+            Self::Batch => "Batch",
         }
     }
 }
@@ -50,8 +60,12 @@ impl Pattern {
 impl Source {
     /// Which way in it is; none where not exactly one is given.
     pub fn pattern(&self) -> Option<Pattern> {
-        let Self { webhook, stream } = self;
-        let given = [webhook.as_ref().map(|_| Pattern::Webhook), stream.as_ref().map(|_| Pattern::Stream)];
+        let Self { webhook, stream, batch } = self;
+        let given = [
+            webhook.as_ref().map(|_| Pattern::Webhook),
+            stream.as_ref().map(|_| Pattern::Stream),
+            batch.as_ref().map(|_| Pattern::Batch),
+        ];
         let mut given = given.into_iter().flatten();
         given.next().filter(|_| given.next().is_none())
     }

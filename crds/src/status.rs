@@ -19,7 +19,7 @@ pub struct IntegrationStatus {
     pub conditions: Vec<Condition>,
     /// Running, Paused or Stopped: what every worker has confirmed.
     pub state: Option<String>,
-    /// Webhook or Stream.
+    /// Webhook, Stream or Batch.
     pub pattern: Option<String>,
     /// The address inside the cluster that takes events.
     pub endpoint: Option<String>,
@@ -50,6 +50,38 @@ pub struct IntegrationStatus {
 pub struct SourceStatus {
     /// When the last event was stored.
     pub last_received_time: Option<Time>,
+    /// The last run of a batch source.
+    pub last_run: Option<BatchRunStatus>,
+    /// When a batch source is read next by its schedule.
+    pub next_run_time: Option<Time>,
+}
+
+/// A run of a batch source.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BatchRunStatus {
+    /// When it began.
+    pub start_time: Option<Time>,
+    /// When it ended.
+    pub completion_time: Option<Time>,
+    /// What was read, or is being read.
+    pub object: String,
+    /// Rows that were read, in this run and in those that it went on from.
+    pub rows: i64,
+    /// Rows that became events.
+    pub stored: i64,
+    /// Rows that the stream had already.
+    pub repeated: i64,
+    /// Rows that can be no event, and became dead letters.
+    pub refused: i64,
+    /// Lines of the first refused rows, at most ten.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_lines: Vec<i64>,
+    /// Running, Waiting, Complete, Unchanged, Interrupted or Failed.
+    pub outcome: String,
+    /// The same in a sentence of at most 256 characters, without payload.
+    pub message: String,
 }
 
 /// Counts of deliveries. They grow only, from `since` on, and survive worker restarts.

@@ -11,7 +11,7 @@ use crate::{
     mapping::{Dedup, Expression, Ordering},
     names::{LaneId, NamespaceNames, ShortUid, hash},
     provider::Provider,
-    source::Verification,
+    source::{BatchSource, Verification},
 };
 
 /// The version of the file that this code reads and writes.
@@ -99,6 +99,8 @@ pub enum SourceConfig {
         /// Its name.
         stream: String,
     },
+    /// Files that Jobs read.
+    Batch(Box<BatchSource>),
 }
 
 impl SourceConfig {

@@ -40,6 +40,8 @@ use crate::{
 
 mod source;
 
+pub use source::batch_jobs;
+
 /// A worker that is put together but does not run yet.
 #[derive(Debug)]
 pub struct Worker {

@@ -46,6 +46,8 @@ pub struct Store {
 pub struct Known<'a> {
     /// The sender's id of the event, equal for its repeats.
     pub id: Option<String>,
+    /// The id where neither the sender nor the Integration gives one: equal for repeats as well.
+    pub fallback_id: Option<String>,
     /// The CloudEvents `source`, where it is not the Integration's default.
     pub source: Option<String>,
     /// What the body is.
@@ -58,7 +60,14 @@ pub struct Known<'a> {
 
 impl Default for Known<'_> {
     fn default() -> Self {
-        Self { id: None, source: None, content_type: "application/json", attributes: Vec::new(), trace_parent: None }
+        Self {
+            id: None,
+            fallback_id: None,
+            source: None,
+            content_type: "application/json",
+            attributes: Vec::new(),
+            trace_parent: None,
+        }
     }
 }
 
@@ -78,7 +87,7 @@ impl Store {
     /// The id is the one that is known, else what the Integration's expression makes of the data, else a new one. Only a
     /// new one can't make the stream drop a repeat.
     pub fn incoming(&self, body: Bytes, data: Option<Bytes>, known: Known<'_>) -> Option<Incoming> {
-        let Known { id, source, content_type, attributes, trace_parent } = known;
+        let Known { id, fallback_id, source, content_type, attributes, trace_parent } = known;
         let mut headers = HeaderMap::new();
         headers.insert(h::CONTENT_TYPE, content_type);
         for (name, value) in attributes {
@@ -89,7 +98,7 @@ impl Store {
         }
         let data = Data::parse(data.as_ref().unwrap_or(&body)).ok().filter(Data::is_object)?;
         let delivery = ulid::Ulid::generate().to_string();
-        let stable = id.or_else(|| self.computed_id(&data)).filter(|id| !id.is_empty());
+        let stable = id.or_else(|| self.computed_id(&data)).filter(|id| !id.is_empty()).or(fallback_id);
         let id = stable.clone().unwrap_or_else(|| delivery.clone());
         let source = source.unwrap_or_else(|| self.defaults.source.clone());
         headers.insert("ce-id", cloud_event::encode_header(&id));
