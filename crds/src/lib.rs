@@ -16,6 +16,7 @@ pub mod batch_run;
 pub mod circuit;
 pub mod condition;
 pub mod counters;
+pub mod cron;
 pub mod definition;
 pub mod delivery;
 pub mod destination;

@@ -77,9 +77,9 @@ fn rules_of_integrations() {
                 "/spec/source",
                 json!({ "stream": { "stream": "ORDERS" } }),
                 json!({}),
-                "exactly one of webhook and stream",
+                "exactly one of webhook, stream and batch",
             ),
-            ("/spec/source/stream", Value::Null, json!({ "stream": "S" }), "exactly one of webhook and stream"),
+            ("/spec/source/stream", Value::Null, json!({ "stream": "S" }), "exactly one of webhook, stream and batch"),
             (
                 "/spec/source",
                 json!({ "stream": { "stream": "ORDERS" } }),

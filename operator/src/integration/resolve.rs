@@ -22,6 +22,7 @@ use ropeway_mapping::{CompileError, Program, Purpose};
 
 use crate::integration::observe::{Account, Observed};
 
+mod batch;
 mod expressions;
 mod outline;
 mod references;
@@ -140,13 +141,14 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     let mut findings = Vec::new();
     let identity = Identity::of(&observed.integration, &observed.namespace_uid);
     values::check(observed, &mut findings);
+    batch::check(observed, &mut findings);
     references::check_account(observed, &mut findings);
     let secrets = references::secrets(observed, &mut findings);
     let programs = expressions::resolve(observed, &identity, compile, &mut findings);
     let lanes = lane_configs(observed, &programs, &mut findings);
     let source = source(&observed.integration.spec);
     if source.is_none() {
-        let message = "spec.source: give exactly one of webhook and stream";
+        let message = "spec.source: give exactly one of webhook, stream and batch";
         findings.push(Finding::fails(ConditionType::SourceReady, Reason::InvalidSpec, message));
     }
     match source {

@@ -47,7 +47,9 @@ pub(super) async fn own(
         discarded += jetstream.purge(&names.dead_letters_stream(), &names.dead_letters_of(integration)).await?;
     }
     let bucket = names.state_bucket();
-    for key in [names::wish_key(integration), names::heartbeat_keys(integration), names::trim_key(integration)] {
+    let batch = [names::batch_key(integration), names::batch_object_keys(integration)];
+    let always = [names::wish_key(integration), names::heartbeat_keys(integration), names::trim_key(integration)];
+    for key in always.into_iter().chain(batch) {
         jetstream.purge_entries(&bucket, &key).await?;
     }
     Ok(discarded)

@@ -56,7 +56,7 @@ pub(super) fn retention(spec: &IntegrationSpec) -> Duration {
 
 /// Where events are, and what workers are told about it.
 pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceConfig)> {
-    let Source { webhook, stream } = &spec.source;
+    let Source { webhook, stream, batch } = &spec.source;
     spec.source.pattern()?;
     if let Some(source) = stream {
         let subjects = source.subjects.iter().flatten().map(|subject| subject.0.clone()).collect();
@@ -65,10 +65,14 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
         let resolved = ResolvedSource::Stream { stream: stream.clone(), subjects, start_at };
         return Some((resolved, SourceConfig::Stream { stream }));
     }
-    let Webhook { path, verification, max_body_bytes } = webhook.clone()?;
-    let max_body_bytes = max_body_bytes.unwrap_or(values::largest_body());
-    let config = SourceConfig::Webhook { path: path.clone(), verification, max_body_bytes };
-    let path = Some(path);
+    let (config, path) = match (webhook.clone(), batch) {
+        (Some(Webhook { path, verification, max_body_bytes }), _) => {
+            let max_body_bytes = max_body_bytes.unwrap_or(values::largest_body());
+            (SourceConfig::Webhook { path: path.clone(), verification, max_body_bytes }, Some(path))
+        }
+        (None, Some(batch)) => (SourceConfig::Batch(Box::new(batch.clone())), None),
+        (None, None) => return None,
+    };
     let storage = spec.storage.clone().unwrap_or_default();
     let events = ResolvedSource::Events {
         max_bytes: storage.max_bytes.unwrap_or(ByteSize::mebibytes(128)),

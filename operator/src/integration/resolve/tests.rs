@@ -44,6 +44,7 @@ fn observed(integration: Value) -> Observed {
         secrets: BTreeMap::from([("keys".into(), Some(["hook", "token"].map(String::from).into()))]),
         config_maps: BTreeMap::from([("programs".into(), Some(BTreeMap::from([("shape".into(), ".".into())])))]),
         service_account: None,
+        claim: None,
     }
 }
 
@@ -224,7 +225,7 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
             |it| it.integration.spec.source.webhook = None,
             SourceReady,
             Reason::InvalidSpec,
-            "exactly one of webhook and stream",
+            "exactly one of webhook, stream and batch",
         ),
         (
             "tiny stream",
