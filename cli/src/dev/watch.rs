@@ -63,6 +63,7 @@ fn greet(running: &Running) {
             Some(webhook) => {
                 eprintln!("{}: send events to http://{}{}", plan.identity.name, running.address, webhook.path)
             }
+            None if plan.cron_job.is_some() => eprintln!("{}: reads its file", plan.identity.name),
             None => eprintln!("{}: reads the stream {}", plan.identity.name, plan.jetstream.source_stream()),
         }
     }

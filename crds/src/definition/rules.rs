@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{Destination, Integration};
 
+mod batch;
+
 fn secret() -> Value {
     json!({ "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } })
 }

@@ -26,7 +26,7 @@ pub struct BatchFrom {
 /// An address that is fetched with GET. Redirects are not followed.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("!has(self.auth) || !has(self.auth.apiKey) || self.auth.apiKey['in'] != 'Body'").message("a GET has no body that an API key could be put into; use Header or Query"))]
+#[x_kube(validation = Rule::new("!has(self.auth) || !has(self.auth.apiKey) || self.auth.apiKey.__in__ != 'Body'").message("a GET has no body that an API key could be put into; use Header or Query"))]
 #[serde(rename_all = "camelCase")]
 pub struct BatchHttp {
     /// The address, `https://…` or `http://…`. It must not hold credentials: those belong in `auth`.

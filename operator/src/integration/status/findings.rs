@@ -197,6 +197,7 @@ fn is_hopeless(finding: &Finding) -> bool {
                 | Reason::SecretKeyNotFound
                 | Reason::ConfigMapNotFound
                 | Reason::ClaimNotFound
+                | Reason::BatchFailing
                 | Reason::InvalidSpec
                 | Reason::ServiceAccountNotAllowed
                 | Reason::StreamNotFound

@@ -96,3 +96,95 @@ pub(super) fn failing(known: &Known<'_>) -> Option<Finding> {
         seconds / 60
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use ropeway_crds::{Integration, batch_run::BatchRun};
+    use serde_json::json;
+
+    use super::*;
+
+    fn time(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn integration(state: &str) -> Integration {
+        serde_json::from_value(json!({
+            "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": "i" },
+            "spec": {
+                "state": state, "destinations": [],
+                "source": { "batch": {
+                    "schedule": "*/10 * * * *", "from": { "http": { "url": "https://a.example/x" } },
+                    "format": { "ndjson": {} },
+                } },
+            },
+        }))
+        .unwrap()
+    }
+
+    fn told(outcome: Outcome, renewed: i64, ended: Option<i64>) -> (SourceStatus, Option<Finding>) {
+        let run = BatchRun { outcome, message: "m".into(), ended: ended.map(time), ..BatchRun::default() };
+        let record = BatchRecord { renewed: Some(time(renewed)), run, ..BatchRecord::default() };
+        let observations = Observations { batch: Some(record), ..Observations::default() };
+        let integration = integration("Running");
+        let known = Known {
+            integration: &integration,
+            findings: &[],
+            plan: None,
+            fault: None,
+            observations: Some(&observations),
+            deployment: None,
+            leaving: 0,
+            going: None,
+            now: time(0),
+        };
+        (status(&known, &observations, None), failing(&known))
+    }
+
+    #[test]
+    fn a_run_whose_reader_is_silent_is_not_told_as_running() {
+        for (outcome, renewed, ended, wanted, fails) in [
+            (Outcome::Running, -5, None, "Running", false),
+            (Outcome::Waiting, -59, None, "Waiting", false),
+            (Outcome::Running, -60, None, "Interrupted", false),
+            (Outcome::Running, -900, None, "Interrupted", true),
+            (Outcome::Complete, -9000, Some(-9000), "Complete", false),
+            (Outcome::Unchanged, -9000, Some(-9000), "Unchanged", false),
+            (Outcome::Interrupted, -9000, Some(-9000), "Interrupted", false),
+            (Outcome::Failed, -9000, Some(-9000), "Failed", true),
+        ] {
+            let (status, finding) = told(outcome, renewed, ended);
+            assert_eq!(status.last_run.unwrap().outcome, wanted, "{outcome:?} {renewed}");
+            assert_eq!(finding.is_some(), fails, "{outcome:?} {renewed}: {finding:?}");
+        }
+    }
+
+    #[test]
+    fn the_next_run_is_told_unless_nothing_starts_one() {
+        let (status, _) = told(Outcome::Complete, -1, Some(-1));
+        assert_eq!(status.next_run_time.map(|next| next.0), Some(time(600)));
+        let integration = integration("Stopped");
+        let known = Known {
+            integration: &integration,
+            findings: &[],
+            plan: None,
+            fault: None,
+            observations: None,
+            deployment: None,
+            leaving: 0,
+            going: None,
+            now: time(0),
+        };
+        assert_eq!(next_run(&known), None);
+    }
+
+    #[test]
+    fn outcomes_are_told_at_once_and_counts_are_not() {
+        let source = |outcome: &str, rows| SourceStatus {
+            last_run: Some(BatchRunStatus { outcome: outcome.into(), rows, ..BatchRunStatus::default() }),
+            ..SourceStatus::default()
+        };
+        assert_eq!(without_figures(&source("Running", 1)), without_figures(&source("Running", 2)));
+        assert_ne!(without_figures(&source("Running", 1)), without_figures(&source("Waiting", 1)));
+    }
+}

@@ -23,6 +23,8 @@ pub struct Found {
     pub object: String,
     /// Its version, where that is known before it is opened.
     pub version: Option<String>,
+    /// Its size, where that is known before it is opened.
+    pub size: Option<u64>,
     /// What its place calls it.
     key: String,
 }

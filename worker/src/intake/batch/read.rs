@@ -17,7 +17,7 @@ use super::{
     Again,
     from::{Found, Incoming, Opened},
     ledger::{RENEWAL, pause},
-    portion::{OfFile, Portion},
+    portion::{OfFile, Portion, Refusal},
     rows::{Mark, Row, Rows},
     run::{Came, Halt, Run, sum},
     start::{Start, ask, start},
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     fault::{self, Step},
     intake::store::Incoming as Event,
+    io::publish::Stored,
 };
 
 /// So many bytes become rows at once.
@@ -51,6 +52,13 @@ struct Intake {
     /// The digest that must be found at the end of what is skipped.
     expected: Option<String>,
     id: String,
+}
+
+/// What has to be safe before reading goes on.
+#[derive(Clone, Copy)]
+enum Work<'a> {
+    Store(&'a [Event]),
+    Refuse(&'a Refusal),
 }
 
 impl Run<'_> {
@@ -128,8 +136,9 @@ impl Run<'_> {
         match start(earlier.as_ref(), now, on_unchanged) {
             Start::Unchanged => return Ok(None),
             Start::Resume => {
-                let row = earlier.as_ref().map_or(0, |earlier| earlier.row);
-                run.message = format!("it is read on from row {}", row + 1);
+                let earlier = earlier.unwrap_or_default();
+                run.message = format!("it is read on from row {}", earlier.row + 1);
+                run.counts = sum(self.before, earlier.counts);
             }
             Start::Anew(why) => {
                 run.message = format!("it is read from its beginning, since {why}");
@@ -220,12 +229,8 @@ impl Run<'_> {
         fault::reached(Step::RowsRead);
         let (rows, refusals) = ((events.len() + refused.len()) as u64, refused.len() as u64);
         let mut lines = Vec::new();
-        for refusal in refused {
-            self.until_safe(async |run| {
-                let (bytes, now) = (refusal.bytes.clone(), Timestamp::now());
-                run.job.store.refuse(bytes, &refusal.place, &refusal.why, now).await
-            })
-            .await?;
+        for refusal in &refused {
+            self.until_safe(Work::Refuse(refusal)).await?;
             lines.push(refusal.line);
         }
         fault::reached(Step::RowsRefused);
@@ -266,7 +271,7 @@ impl Run<'_> {
             let full = self.job.store.broker.fill(&stream).await.ok().flatten();
             let many = if full.is_some_and(|full| full >= NEARLY_FULL) { 1 } else { left.len() };
             let rest = left.split_off(many);
-            let answers = self.until_safe(async |run| run.job.store.all(left.clone()).await).await?;
+            let answers = self.until_safe(Work::Store(&left)).await?;
             let known = answers.iter().filter(|answer| answer.duplicate).count() as u64;
             repeated += known;
             stored += answers.len() as u64 - known;
@@ -276,13 +281,17 @@ impl Run<'_> {
     }
 
     /// Does something until it is confirmed, however long that takes. Nothing is skipped, and the status says that it waits.
-    async fn until_safe<T>(
-        &mut self,
-        mut work: impl AsyncFnMut(&Self) -> Result<T, crate::io::jetstream::BrokerError>,
-    ) -> Result<T, Halt> {
+    async fn until_safe(&mut self, work: Work<'_>) -> Result<Vec<Stored>, Halt> {
         let mut tries = 0;
         loop {
-            let error = match work(self).await {
+            let store = &self.job.store;
+            let done = match work {
+                Work::Store(events) => store.all(events.to_vec()).await,
+                Work::Refuse(Refusal { bytes, place, why, line: _ }) => {
+                    store.refuse(bytes.clone(), place, why, Timestamp::now()).await.map(|()| Vec::new())
+                }
+            };
+            let error = match done {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };

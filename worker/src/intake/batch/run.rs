@@ -82,11 +82,14 @@ pub(super) async fn run(job: &Job, stop: &CancellationToken) -> Ending {
 impl Run<'_> {
     async fn all(&mut self) -> Result<(Came, usize), Halt> {
         let (started, object) = (Some(Timestamp::now()), self.job.spec.from.shown());
+        // What is read on keeps what was told of its beginning.
+        let goes_on = self.ledger.record.reading.as_ref().is_some_and(|reading| !reading.whole);
+        let told = std::mem::take(&mut self.ledger.record.run.refused_lines);
         self.ledger.record.run = BatchRun {
             started,
             message: "the file is being opened".into(),
             object: bounded(&object),
-            refused_lines: std::mem::take(&mut self.ledger.record.run.refused_lines),
+            refused_lines: if goes_on { told } else { Vec::new() },
             ..BatchRun::default()
         };
         self.ledger.write().await?;

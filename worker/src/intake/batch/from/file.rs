@@ -32,7 +32,7 @@ impl File {
     pub(super) async fn find(&self) -> Result<Found, ReadError> {
         let path = self.path.clone();
         let version = blocking(&self.shown, move || std::fs::metadata(path).map(|found| version(&found))).await?;
-        Ok(Found { object: self.shown.clone(), version: Some(version), key: self.shown.clone() })
+        Ok(Found { object: self.shown.clone(), version: Some(version), size: None, key: self.shown.clone() })
     }
 
     pub(super) async fn open(&self, found: &Found, ask: Ask<'_>) -> Result<Opened, ReadError> {

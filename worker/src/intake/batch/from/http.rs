@@ -45,7 +45,7 @@ impl Http {
     }
 
     pub(super) fn found(&self) -> Found {
-        Found { object: self.shown.clone(), version: None, key: String::new() }
+        Found { object: self.shown.clone(), version: None, size: None, key: String::new() }
     }
 
     pub(super) async fn open(&self, ask: Ask<'_>) -> Result<Opened, ReadError> {

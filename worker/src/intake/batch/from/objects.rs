@@ -100,7 +100,8 @@ impl Objects {
         }
         let store = self.store()?;
         let path = Path::parse(&found.key).map_err(|error| ReadError::Refused(error.to_string()))?;
-        let at = if known { ask.offset } else { 0 };
+        // A range that begins at the end is refused.
+        let at = if known && found.size.is_some_and(|size| ask.offset < size) { ask.offset } else { 0 };
         let etag = found.version.as_deref().and_then(|version| version.strip_prefix("etag "));
         let options = GetOptions {
             range: (at > 0).then_some(GetRange::Offset(at)),
@@ -120,7 +121,12 @@ impl Objects {
         };
         let (scheme, _) = self.spec.url.split_once("://").unwrap_or_default();
         let key = meta.location.to_string();
-        Found { object: format!("{scheme}://{}/{key}", self.bucket), version: Some(version), key }
+        Found {
+            object: format!("{scheme}://{}/{key}", self.bucket),
+            version: Some(version),
+            size: Some(meta.size),
+            key,
+        }
     }
 
     /// Made for each use, so that a key that was renewed is felt.
