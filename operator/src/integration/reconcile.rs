@@ -102,10 +102,12 @@ async fn visit(integration: &Integration, context: &Context) -> Result<Action, E
     let fault = failure.as_ref().map(Error::finding);
     // Without a plan there are no workers that could report anything.
     let hopeless = !visit.findings.is_empty() && visit.plan.is_none();
+    // Of a claim no watch tells.
+    let is_watched = !visit.findings.iter().any(|finding| finding.reason == Reason::ClaimNotFound);
     let Look { settled, failure: blind } = look(integration, context, visit, fault.as_ref()).await?;
     match failure.or(blind) {
         Some(failure) => Err(failure),
-        None if hopeless && context.args.watch_secrets => Ok(Action::requeue(WAITING)),
+        None if hopeless && is_watched && context.args.watch_secrets => Ok(Action::requeue(WAITING)),
         None => Ok(Action::requeue(if settled { CALM } else { BUSY })),
     }
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use ropeway_crds::{
     account::{Cause, CircuitRecord, CircuitState, LaneHold},
+    batch_run::{BatchRecord, BatchRun, Outcome},
     condition::{ConditionType, Reason},
     report::{Failure, LaneReport, Problem, WorkerReport},
 };
@@ -205,6 +206,24 @@ fn cases() -> Vec<Case> {
             "config map",
             |it| it.findings.push(finding(DestinationsResolved, Reason::ConfigMapNotFound)),
             ("False", Reason::ConfigMapNotFound),
+            healthy,
+            "stalled",
+        ),
+        (
+            "claim",
+            |it| it.findings.push(finding(SourceReady, Reason::ClaimNotFound)),
+            ("False", Reason::ClaimNotFound),
+            healthy,
+            "stalled",
+        ),
+        (
+            "a run that failed",
+            |it| {
+                let run = BatchRun { outcome: Outcome::Failed, ..BatchRun::default() };
+                let record = BatchRecord { run, ..BatchRecord::default() };
+                it.observations.as_mut().unwrap().batch = Some(record);
+            },
+            ("False", Reason::BatchFailing),
             healthy,
             "stalled",
         ),
