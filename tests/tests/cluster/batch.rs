@@ -29,7 +29,7 @@ fn manifests(folder: &str) -> serde_json::Value {
     });
     let destination = json!({
         "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": "crm" },
-        "spec": { "provider": { "http": { "url": "http://marketing-sandbox:8080/crm" } } },
+        "spec": { "provider": { "http": { "url": "http://marketing-sandbox:8080/hubspot" } } },
     });
     let integration = json!({
         "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": "accounts" },
@@ -38,7 +38,10 @@ fn manifests(folder: &str) -> serde_json::Value {
                 "schedule": "0 2 * * *", "format": { "csv": {} },
                 "from": { "file": { "claimName": "exports", "path": "accounts.csv" } },
             } },
-            "destinations": [{ "name": "crm", "ref": "crm" }],
+            // Where the sandbox looks for an id in what hubspot gets.
+            "destinations": [{ "name": "crm", "ref": "crm", "transform": {
+                "expression": "{ \"properties\": { \"registration_id\": .id } }",
+            } }],
         },
     });
     json!({ "apiVersion": "v1", "kind": "List", "items": [volume, claim, destination, integration] })
@@ -82,7 +85,7 @@ async fn a_job_made_by_hand_reads_a_file_and_its_rows_are_delivered() {
         println!("{told:?}\n{}", example.kubectl(&["logs", &format!("job/{name}")]));
     }
     let ids: Vec<String> = (0..ROWS).map(|row| format!("a{row}")).collect();
-    example.arrive("crm", &ids).await;
+    example.arrive("hubspot", &ids).await;
     // The pods of Jobs are no workers.
     let selector = example.kubectl(&["get", "intg", "accounts", "--output", "jsonpath={.status.selector}"]);
     let pods = example.kubectl(&["get", "pods", "--selector", &selector, "--output", "name"]);

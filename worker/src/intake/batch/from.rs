@@ -87,7 +87,7 @@ pub struct From {
 #[derive(Debug)]
 enum Place {
     Http(Box<http::Http>),
-    Objects(objects::Objects),
+    Objects(Box<objects::Objects>),
     File(file::File),
 }
 
@@ -106,7 +106,7 @@ impl From {
         let shown = from.shown();
         let place = match (http, object_store, file) {
             (Some(http), None, None) => Place::Http(Box::new(http::Http::new(http, shown, secrets, addresses)?)),
-            (None, Some(store), None) => Place::Objects(objects::Objects::new(store, secrets, addresses)?),
+            (None, Some(store), None) => Place::Objects(Box::new(objects::Objects::new(store, secrets, addresses)?)),
             (None, None, Some(file)) => Place::File(file::File::new(file, folder)?),
             _ => return Err(ReadError::Refused("spec.source.batch.from: give exactly one".into())),
         };

@@ -155,7 +155,7 @@ impl Run<'_> {
             }
         }
         let message = &self.ledger.record.run.message;
-        tracing::info!(object = found.object, message, "reading");
+        tracing::info!(object = found.object, note = message, "reading");
         self.ledger.write().await?;
         match incoming.at > 0 && self.ledger.record.reading.as_ref().is_some_and(|reading| reading.offset == 0) {
             true => Err(Halt::Broken("the file changed while it was opened".into())),

@@ -154,7 +154,7 @@ impl Run<'_> {
 
     async fn pause(&mut self, failures: &mut u32, message: String) -> Result<(), Halt> {
         *failures += 1;
-        tracing::warn!(failures = *failures, message, "reading failed");
+        tracing::warn!(failures = *failures, cause = message, "reading failed");
         if *failures >= MOST_FAILURES {
             return Err(Halt::Failed(message, Again::Later));
         }
