@@ -29,6 +29,7 @@ mod portion;
 mod read;
 pub mod rows;
 mod run;
+mod settle;
 pub mod start;
 pub mod unpack;
 
