@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::send::Signer;
+
 /// Ropeway: SaaS integrations as Kubernetes resources. The same words for files, for a local run and for a cluster.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ropeway", version)]
@@ -109,9 +111,12 @@ pub struct SendArgs {
     /// The webhook.
     #[arg(long)]
     pub url: String,
-    /// A file with the Standard Webhooks signing secret (whsec_…).
+    /// A file with the signing secret.
     #[arg(long, group = "proof")]
     pub signing_secret_file: Option<PathBuf>,
+    /// Whose way of signing is used with it.
+    #[arg(long, value_enum, default_value_t, requires = "signing_secret_file")]
+    pub vendor: Signer,
     /// A file with a bearer token.
     #[arg(long, group = "proof")]
     pub bearer_token_file: Option<PathBuf>,

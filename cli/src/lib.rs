@@ -80,7 +80,7 @@ async fn run(command: Command) -> Outcome {
 async fn send_file(args: SendArgs) -> Outcome {
     let text = |path: &Path| std::fs::read_to_string(path).map(|text| text.trim_end().to_owned());
     let proof = match (&args.signing_secret_file, &args.bearer_token_file, &args.basic_file) {
-        (Some(path), ..) => send::Proof::StandardWebhooks(text(path)?),
+        (Some(path), ..) => send::Proof::Signed(args.vendor, text(path)?),
         (_, Some(path), _) => send::Proof::Bearer(text(path)?),
         (.., Some(path)) => {
             let pair = text(path)?;

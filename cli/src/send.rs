@@ -2,23 +2,13 @@
 
 use std::{path::Path, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
 use reqwest::{Client, StatusCode};
-use sha2::Sha256;
 
-/// How requests prove who sent them.
-#[derive(Clone)]
-pub enum Proof {
-    /// Standard Webhooks, with the secret as it is written (`whsec_…`).
-    StandardWebhooks(String),
-    /// A bearer token.
-    Bearer(String),
-    /// User name and password.
-    Basic(String, String),
-    /// Nothing.
-    None,
-}
+mod sign;
+
+pub use sign::{Proof, Signer};
+use sign::{Signed, sign};
 
 /// Events could not be sent.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +25,9 @@ pub enum SendError {
     /// The signing secret is none.
     #[error("the signing secret is not base 64 after whsec_")]
     Secret,
+    /// Lever's proof stands in the event.
+    #[error("an event is not a JSON object, so Lever's signature has no place in it")]
+    NotAnObject,
     /// The request failed.
     #[error("failed to send line {line}")]
     Request {
@@ -86,8 +79,9 @@ pub async fn send(client: &Client, url: &str, proof: &Proof, events: &[String]) 
     for (line, event) in (1..).zip(events) {
         let id = format!("msg_{}", ulid::Ulid::generate());
         loop {
-            let request = sign(client.post(url), proof, &id, event)?;
-            let request = request.header("content-type", "application/json").body(event.clone());
+            let Signed { headers, body } = sign(proof, url, &id, event, Timestamp::now())?;
+            let request = client.post(url).header("content-type", "application/json").body(body);
+            let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
             let answer = request.send().await.map_err(|source| SendError::Request { line, source })?;
             let status = answer.status();
             if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -111,30 +105,4 @@ pub async fn send(client: &Client, url: &str, proof: &Proof, events: &[String]) 
 fn wait(answer: &reqwest::Response) -> Duration {
     let asked = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
     Duration::from_secs(asked.unwrap_or(1).min(5))
-}
-
-fn sign(
-    request: reqwest::RequestBuilder,
-    proof: &Proof,
-    id: &str,
-    body: &str,
-) -> Result<reqwest::RequestBuilder, SendError> {
-    match proof {
-        Proof::None => Ok(request),
-        Proof::Bearer(token) => Ok(request.bearer_auth(token)),
-        Proof::Basic(username, password) => Ok(request.basic_auth(username, Some(password))),
-        Proof::StandardWebhooks(secret) => {
-            let secret = secret.trim();
-            let key = BASE64_STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret));
-            let key = key.ok().filter(|key| !key.is_empty()).ok_or(SendError::Secret)?;
-            let time = jiff::Timestamp::now().as_second().to_string();
-            let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("an HMAC takes a key of any length");
-            mac.update(format!("{id}.{time}.{body}").as_bytes());
-            let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
-            Ok(request
-                .header("webhook-id", id)
-                .header("webhook-timestamp", time)
-                .header("webhook-signature", format!("v1,{signature}")))
-        }
-    }
 }

@@ -55,5 +55,11 @@ pub const INCREMENT: &str = "Nats-Incr";
 pub const EXPECTED_LAST_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
 /// The filter over which that is judged, where it is not the message's own subject.
 pub const EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+/// What names an atomic batch (ADR-50).
+pub const BATCH_ID: &str = "Nats-Batch-Id";
+/// The place of a message in an atomic batch, from 1.
+pub const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+/// The last message of an atomic batch carries it.
+pub const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 /// The message id that the stream de-duplicates by.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";

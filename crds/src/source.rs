@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 mod batch;
 mod event;
+mod hmac;
+mod preset;
 mod stream;
+mod token;
 mod verification;
 mod webhook;
 
@@ -14,12 +17,17 @@ pub use batch::{
     Csv, CsvHeader, GcsKeys, JsonArray, Ndjson, ObjectStoreKeys, OnUnchanged, S3Keys,
 };
 pub use event::EventAttributes;
-pub use stream::{StreamSource, StreamStart, Subject};
-pub use verification::{
-    BasicVerification, BearerVerification, Hmac, HmacAlgorithm, SecretEncoding, SignatureEncoding, SignatureTimestamp,
-    SignedPart, StandardWebhooks, TimestampUnit, Verification,
+pub use hmac::{Hmac, HmacAlgorithm, SecretEncoding, SignatureEncoding, SignatureTimestamp, SignedPart, TimestampUnit};
+pub use preset::{
+    HubSpotVerification, HubSpotVersion, SendGridVerification, SignedBody, SignedBodyAndTime, StandardWebhooks,
 };
-pub use webhook::Webhook;
+pub use stream::{StreamSource, StreamStart, Subject};
+pub use token::{
+    ApiKeyPlace, ApiKeyVerification, BasicVerification, BearerVerification, CertificateFormat, CertificateProxy,
+    JwtAlgorithm, JwtVerification, MtlsVerification, ShortText,
+};
+pub use verification::Verification;
+pub use webhook::{Expose, GatewayRef, HttpRouteExpose, IngressExpose, Webhook, WebhookTls};
 
 /// Where events come from: exactly one source.
 #[serde_with::skip_serializing_none]

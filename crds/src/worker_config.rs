@@ -11,7 +11,7 @@ use crate::{
     mapping::{Dedup, Expression, Ordering},
     names::{LaneId, NamespaceNames, ShortUid, hash},
     provider::Provider,
-    source::{BatchSource, Verification},
+    source::{BatchSource, Verification, WebhookTls},
 };
 
 /// The version of the file that this code reads and writes.
@@ -93,6 +93,18 @@ pub enum SourceConfig {
         verification: Verification,
         /// The largest body that is read.
         max_body_bytes: ByteSize,
+        /// The place of the array whose elements are the events.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        split: Option<String>,
+        /// The address that senders call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        public_url: Option<String>,
+        /// Origins that may register the address.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        allowed_origins: Vec<String>,
+        /// TLS that the worker ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls: Option<WebhookTls>,
     },
     /// A stream of the user's.
     Stream {

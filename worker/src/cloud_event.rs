@@ -34,10 +34,21 @@ pub enum StructuredError {
     NoData,
 }
 
+/// The media type of structured mode.
+pub const STRUCTURED: &str = "application/cloudevents+json";
+
 /// Whether a content type announces structured mode.
 pub fn is_structured(content_type: &str) -> bool {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case("application/cloudevents+json")
+    media_type(content_type).eq_ignore_ascii_case(STRUCTURED)
+}
+
+/// Whether a content type announces a batch of events in structured mode.
+pub fn is_batch(content_type: &str) -> bool {
+    media_type(content_type).eq_ignore_ascii_case("application/cloudevents-batch+json")
+}
+
+fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// Takes a body in structured mode apart: its attributes, and its data byte for byte.

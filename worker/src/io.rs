@@ -6,3 +6,4 @@ pub mod jetstream;
 pub mod order;
 pub mod publish;
 pub mod shadow;
+mod together;

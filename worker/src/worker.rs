@@ -27,7 +27,12 @@ use crate::{
     count::Tally,
     deliver::Deliverer,
     heartbeat::{Heartbeat, Pulse},
-    intake::webhook::{Webhook, Webhooks, router},
+    intake::{
+        listen,
+        router::{Webhooks, router},
+        tls::ServerTls,
+        webhook::Webhook,
+    },
     io::{account::Versioned, jetstream::Broker},
     lane::Lane,
     map::LaneMapping,
@@ -38,9 +43,10 @@ use crate::{
     trim::Trimmer,
 };
 
+mod batch;
 mod source;
 
-pub use source::batch_jobs;
+pub use batch::batch_jobs;
 
 /// A worker that is put together but does not run yet.
 #[derive(Debug)]
@@ -49,6 +55,7 @@ pub struct Worker {
     heartbeats: Vec<(Heartbeat, watch::Sender<Option<State>>)>,
     trimmers: Vec<Trimmer>,
     webhooks: HashMap<String, Webhook>,
+    tls: Option<Arc<ServerTls>>,
     accounts: Accounts,
     watched: Watched,
     broker: Broker,
@@ -71,6 +78,7 @@ impl Worker {
             heartbeats: Vec::new(),
             trimmers: Vec::new(),
             webhooks: HashMap::new(),
+            tls: None,
             accounts: Accounts::new(),
             watched: Watched::default(),
             broker: broker.clone(),
@@ -154,18 +162,11 @@ impl Worker {
     /// Works until `stop` is cancelled; then nothing new is taken, what is in hand is finished, and the counts are flushed.
     /// `listener` is where webhooks are received.
     pub async fn run(self, listener: Option<TcpListener>, stop: CancellationToken) {
-        let Self { lanes, heartbeats, trimmers, webhooks, accounts: _, watched, broker } = self;
+        let Self { lanes, heartbeats, trimmers, webhooks, tls, accounts: _, watched, broker } = self;
         let webhooks: Webhooks = Arc::new(webhooks);
         let mut taking = JoinSet::new();
         if let Some(listener) = listener {
-            let (stop, router) = (stop.clone(), router(webhooks));
-            taking.spawn(async move {
-                let served =
-                    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
-                if let Err(error) = served.await {
-                    tracing::error!(%error, "receiving webhooks ended");
-                }
-            });
+            taking.spawn(listen::serve(listener, tls, router(webhooks), stop.clone()));
         }
         let swept = lanes.iter().map(|(lane, _)| (lane.id.clone(), Arc::clone(&lane.tally))).collect();
         taking.spawn(Sweeper { lanes: swept, broker: broker.clone() }.run(stop.clone()));

@@ -8,7 +8,11 @@ use std::{
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use ropeway_crds::{counters::Counts, source::Verification, status::ReasonCount};
+use ropeway_crds::{
+    counters::Counts,
+    source::{SignedBody, SignedBodyAndTime, Verification},
+    status::ReasonCount,
+};
 use ropeway_operator::offline::{self, Observations};
 use serde::Serialize;
 
@@ -21,7 +25,7 @@ use crate::{
     account::{Verdict, judge},
     args::DevArgs,
     manifest::{Manifests, load},
-    send::{Proof, Sent, read, send},
+    send::{Proof, Sent, Signer, read, send},
     sink::Behaviour,
     stage::Staged,
     table,
@@ -126,9 +130,26 @@ fn proof(verification: &Verification, manifests: &Manifests) -> Proof {
         let bytes = || secret.data.as_ref()?.get(&reference.key).map(|value| value.0.clone());
         text.or_else(|| String::from_utf8(bytes()?).ok())
     };
-    let Verification { standard_webhooks, hmac: _, bearer, basic } = verification;
-    if let Some(secret) = standard_webhooks.as_ref().and_then(|it| value(it.secrets.first()?.key())) {
-        return Proof::StandardWebhooks(secret);
+    let Verification { standard_webhooks, github, stripe, shopify, hubspot, greenhouse, lever, slack, .. } =
+        verification;
+    let Verification { bearer, basic, .. } = verification;
+    let standard = standard_webhooks.as_ref().and_then(|it| it.secrets.as_ref());
+    let of = |it: &Option<SignedBody>| it.as_ref().map(|it| &it.secrets).cloned();
+    let timed = |it: &Option<SignedBodyAndTime>| it.as_ref().map(|it| &it.secrets).cloned();
+    let signers = [
+        (Signer::StandardWebhooks, standard.cloned()),
+        (Signer::Github, of(github)),
+        (Signer::Shopify, of(shopify)),
+        (Signer::Greenhouse, of(greenhouse)),
+        (Signer::Stripe, timed(stripe)),
+        (Signer::Lever, timed(lever)),
+        (Signer::Slack, timed(slack)),
+        (Signer::Hubspot, hubspot.as_ref().map(|it| it.secrets.clone())),
+    ];
+    for (signer, secrets) in signers {
+        if let Some(secret) = secrets.and_then(|secrets| value(secrets.first()?.key())) {
+            return Proof::Signed(signer, secret);
+        }
     }
     if let Some(token) = bearer.as_ref().and_then(|it| value(it.tokens.first()?.key())) {
         return Proof::Bearer(token);

@@ -62,14 +62,10 @@ fn check(base: fn() -> Value, errors: fn(Value) -> String, rows: &[(&str, Value,
     }
 }
 
+mod webhook;
+
 #[test]
 fn rules_of_integrations() {
-    let webhook = |verification: Value| json!({ "webhook": { "path": "/x", "verification": verification } });
-    let hmac = |extra: Value| {
-        let mut scheme = json!({ "secrets": [secret()], "header": "X-Sig" });
-        scheme.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        webhook(json!({ "hmac": scheme }))
-    };
     let tested = |expect: Value| json!([{ "name": "t", "input": {}, "expect": [expect] }]);
     check(
         integration,
@@ -93,24 +89,6 @@ fn rules_of_integrations() {
                 json!({ "stream": { "stream": "O", "subjects": ["orders.>"] } }),
                 json!({ "stream": { "stream": "O", "subjects": ["$JS.>"] } }),
                 "begin with $",
-            ),
-            (
-                "/spec/source",
-                webhook(json!({ "basic": { "username": { "value": "u" }, "passwords": [secret()] } })),
-                webhook(json!({})),
-                "exactly one of standardWebhooks",
-            ),
-            (
-                "/spec/source",
-                hmac(json!({ "signed": [{ "body": true }] })),
-                hmac(json!({ "signed": [{ "body": true, "text": "x" }] })),
-                "exactly one of body",
-            ),
-            (
-                "/spec/source",
-                hmac(json!({ "signed": [{ "timestamp": true }], "timestamp": { "header": "X-T" } })),
-                hmac(json!({ "signed": [{ "timestamp": true }] })),
-                "needs the field timestamp",
             ),
             (
                 "/spec/dedup",

@@ -1,14 +1,23 @@
 //! An HTTP address that takes events.
 
+use std::collections::BTreeMap;
+
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::verification::Verification;
-use crate::duration::ByteSize;
+use super::{token::ShortText, verification::Verification};
+use crate::{
+    duration::ByteSize,
+    secret_ref::{SecretKeyRef, SecretNameRef},
+};
 
 /// An HTTP address that takes events.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("!has(self.verification.hubspot) || has(self.publicUrl) || (has(self.verification.hubspot.version) && self.verification.hubspot.version == 'V1')").message("HubSpot signs the address that it calls: give it as publicUrl"))]
+#[x_kube(validation = Rule::new("!has(self.verification.hmac) || !has(self.verification.hmac.signed) || !self.verification.hmac.signed.exists(part, has(part.url)) || has(self.publicUrl)").message("the signed part url needs publicUrl"))]
+#[x_kube(validation = Rule::new("!has(self.verification.mtls) || has(self.verification.mtls.proxy) || has(self.tls)").message("mtls needs tls, or a proxy that hands the certificate on"))]
 #[serde(rename_all = "camelCase")]
 pub struct Webhook {
     /// The path, such as `/hooks/signups`.
@@ -16,6 +25,103 @@ pub struct Webhook {
     pub path: String,
     /// How senders prove who they are.
     pub verification: Verification,
-    /// The largest request body that is read. Default 256Ki, which is also the most.
+    /// The largest request body that is read. Default 256Ki; with `split` at most 4Mi, otherwise at most 256Ki, since one event
+    /// may be no larger.
     pub max_body_bytes: Option<ByteSize>,
+    /// A JSON pointer (RFC 6901) to an array in the body, each element of which is an event; empty where the body itself is
+    /// the array. All of them are stored before the sender gets its 2xx.
+    #[schemars(length(max = 256), regex(pattern = r"^(/[^/~]*(~[01][^/~]*)*)*$"))]
+    pub split: Option<String>,
+    /// The address that senders call, without a query, such as `https://hooks.example.com/hooks/signups`. It is shown in the
+    /// status, and it is what HubSpot signs.
+    #[schemars(length(min = 8, max = 1024), regex(pattern = r"^https?://[^\s?#]+$"))]
+    pub public_url: Option<String>,
+    /// Origins that may register this address by the CloudEvents handshake (an `OPTIONS` request with
+    /// `WebHook-Request-Origin`); `*` allows any. Default: none.
+    #[schemars(length(min = 1, max = 16))]
+    pub allowed_origins: Option<Vec<ShortText>>,
+    /// TLS that the worker itself ends. Default: the worker speaks HTTP, and an Ingress or a mesh before it ends TLS.
+    pub tls: Option<WebhookTls>,
+    /// How the address is made reachable from outside the cluster. Default: it is not.
+    pub expose: Option<Expose>,
+}
+
+/// TLS that the worker ends. Requests without it are then refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookTls {
+    /// A Secret of type `kubernetes.io/tls` (`tls.crt`, `tls.key`) with the certificate that senders are shown. A renewed one
+    /// is used without a restart.
+    pub certificate_ref: SecretNameRef,
+}
+
+impl WebhookTls {
+    /// The Secret keys that are needed.
+    pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
+        let name = &self.certificate_ref.name;
+        ["tls.crt", "tls.key"].map(|key| SecretKeyRef { name: name.clone(), key: key.into() }).into()
+    }
+}
+
+/// How an address is made reachable: exactly one way.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.ingress) != has(self.httpRoute)").message("give exactly one of ingress and httpRoute"))]
+#[serde(rename_all = "camelCase")]
+pub struct Expose {
+    /// By an Ingress.
+    pub ingress: Option<IngressExpose>,
+    /// By an HTTPRoute of the Gateway API (`gateway.networking.k8s.io/v1`), which must be installed in the cluster.
+    pub http_route: Option<HttpRouteExpose>,
+}
+
+/// An Ingress.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressExpose {
+    /// The host name.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    pub host: String,
+    /// The Ingress class. Default: that of the cluster.
+    #[schemars(length(min = 1, max = 253))]
+    pub class_name: Option<String>,
+    /// A Secret of type `kubernetes.io/tls` with which the Ingress controller ends TLS.
+    #[schemars(length(min = 1, max = 253))]
+    pub tls_secret_name: Option<String>,
+    /// Annotations, such as those of cert-manager or of the Ingress controller.
+    #[schemars(length(max = 32))]
+    pub annotations: Option<BTreeMap<String, ShortText>>,
+}
+
+/// An HTTPRoute of the Gateway API.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRouteExpose {
+    /// The Gateways that it is attached to.
+    #[schemars(length(min = 1, max = 8))]
+    pub parent_refs: Vec<GatewayRef>,
+    /// The host names. Default: those of the Gateway's listeners.
+    #[schemars(length(min = 1, max = 16))]
+    pub hostnames: Option<Vec<ShortText>>,
+}
+
+/// A Gateway.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its namespace. Default: that of the Integration. Whether it may be used from here is for the Gateway to say.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+    /// One of its listeners. Default: all that fit.
+    #[schemars(length(min = 1, max = 253))]
+    pub section_name: Option<String>,
 }

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Servi
 use kube::ResourceExt;
 use ropeway_crds::{
     Destination, DestinationSpec, Integration, IntegrationSpec, mapping::Mapping, secret_ref::SecretKeyRef,
+    source::WebhookTls,
 };
 
 use crate::io::kubernetes::{KubeError, Kubernetes};
@@ -98,10 +99,12 @@ impl References {
 /// The Secret keys that the source needs, each with the field that names it.
 pub fn source_keys(spec: &IntegrationSpec) -> Vec<(&'static str, SecretKeyRef)> {
     let webhook = spec.source.webhook.iter();
-    let verification = webhook.flat_map(|webhook| webhook.verification.secret_keys());
-    let verification = verification.map(|key| ("spec.source.webhook.verification", key.clone()));
+    let verification = webhook.clone().flat_map(|webhook| webhook.verification.secret_keys()).cloned();
+    let tls = webhook.filter_map(|webhook| webhook.tls.as_ref()).flat_map(WebhookTls::secret_keys);
+    let verification = verification.map(|key| ("spec.source.webhook.verification", key));
+    let tls = tls.map(|key| ("spec.source.webhook.tls.certificateRef", key));
     let batch = spec.source.batch.iter().flat_map(|batch| batch.secret_keys());
-    verification.chain(batch.map(|key| ("spec.source.batch.from", key))).collect()
+    verification.chain(tls).chain(batch.map(|key| ("spec.source.batch.from", key))).collect()
 }
 
 impl Observed {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use kube::{Api, Client};
-use ropeway_cli::send::{self, Proof};
+use ropeway_cli::send::{self, Proof, Signer};
 use ropeway_crds::{Integration, status::IntegrationStatus};
 use ropeway_tests::{
     Cluster, install,
@@ -160,7 +160,7 @@ impl Example {
     pub async fn send(&self, lines: &[String]) {
         let way = way(self.cluster, self.namespace, "ropeway-signups-to-marketing", 80).await;
         let url = format!("http://{}/hooks/signups", way.address());
-        let proof = Proof::StandardWebhooks(SIGNING_SECRET.to_owned());
+        let proof = Proof::Signed(Signer::StandardWebhooks, SIGNING_SECRET.to_owned());
         let sent = send::send(&reqwest::Client::new(), &url, &proof, lines).await.expect("the events are taken");
         assert_eq!(sent.accepted, lines.len());
     }

@@ -53,7 +53,7 @@ fn every_door_has_one_keeper() {
     let doors = [
         ("operator", "kube::Api", vec!["operator/src/io/"]),
         ("operator", "async_nats::Client", vec!["operator/src/io/"]),
-        ("worker", "hyper_util::", vec!["worker/src/deliver/"]),
+        ("worker", "hyper_util::", vec!["worker/src/deliver/", "worker/src/intake/listen.rs"]),
         ("worker", "reqwest::", vec![]),
         ("worker", "async_nats::jetstream::context", vec!["worker/src/io/"]),
         ("worker", "kube::", vec![]),

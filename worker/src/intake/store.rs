@@ -24,6 +24,9 @@ use crate::{
     provider::Failure,
 };
 
+/// How many events a server stores all or none (ADR-50). More of them are several such batches, in their order.
+const MOST_TOGETHER: usize = 1_000;
+
 /// Where one Integration's events are stored.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -46,8 +49,8 @@ pub struct Store {
 pub struct Known<'a> {
     /// The sender's id of the event, equal for its repeats.
     pub id: Option<String>,
-    /// The id where neither the sender nor the Integration gives one: equal for repeats as well.
-    pub fallback_id: Option<String>,
+    /// Another id of the sender's, for where the Integration's expression gives none.
+    pub other_id: Option<String>,
     /// The CloudEvents `source`, where it is not the Integration's default.
     pub source: Option<String>,
     /// What the body is.
@@ -62,7 +65,7 @@ impl Default for Known<'_> {
     fn default() -> Self {
         Self {
             id: None,
-            fallback_id: None,
+            other_id: None,
             source: None,
             content_type: "application/json",
             attributes: Vec::new(),
@@ -84,10 +87,10 @@ impl Store {
     /// Makes an event of a body. `data` is the part of it that is mapped, where that is not the whole; `None` comes back
     /// where it is no JSON object.
     ///
-    /// The id is the one that is known, else what the Integration's expression makes of the data, else a new one. Only a
-    /// new one can't make the stream drop a repeat.
+    /// The id is the one that is known, else what the Integration's expression makes of the data, else the other one that is
+    /// known, else a new one. Only a new one can't make the stream drop a repeat.
     pub fn incoming(&self, body: Bytes, data: Option<Bytes>, known: Known<'_>) -> Option<Incoming> {
-        let Known { id, fallback_id, source, content_type, attributes, trace_parent } = known;
+        let Known { id, other_id, source, content_type, attributes, trace_parent } = known;
         let mut headers = HeaderMap::new();
         headers.insert(h::CONTENT_TYPE, content_type);
         for (name, value) in attributes {
@@ -98,7 +101,8 @@ impl Store {
         }
         let data = Data::parse(data.as_ref().unwrap_or(&body)).ok().filter(Data::is_object)?;
         let delivery = ulid::Ulid::generate().to_string();
-        let stable = id.or_else(|| self.computed_id(&data)).filter(|id| !id.is_empty()).or(fallback_id);
+        let given = id.or_else(|| self.computed_id(&data)).filter(|id| !id.is_empty());
+        let stable = given.or(other_id).filter(|id| !id.is_empty());
         let id = stable.clone().unwrap_or_else(|| delivery.clone());
         let source = source.unwrap_or_else(|| self.defaults.source.clone());
         headers.insert("ce-id", cloud_event::encode_header(&id));
@@ -124,6 +128,21 @@ impl Store {
     pub async fn all(&self, events: Vec<Incoming>) -> Result<Vec<Stored>, BrokerError> {
         let events = events.into_iter().map(|event| (event.headers, event.body)).collect();
         self.broker.store_events(&self.uid, events).await
+    }
+
+    /// Stores the events of one request: all of them or none.
+    ///
+    /// # Errors
+    /// If they could not be stored.
+    pub async fn together(&self, events: Vec<Incoming>) -> Result<Vec<Stored>, BrokerError> {
+        let mut stored = Vec::with_capacity(events.len());
+        let mut events: Vec<(HeaderMap, Bytes)> = events.into_iter().map(|event| (event.headers, event.body)).collect();
+        while !events.is_empty() {
+            let rest = events.split_off(events.len().min(MOST_TOGETHER));
+            stored.extend(self.broker.store_together(&self.uid, events).await?);
+            events = rest;
+        }
+        Ok(stored)
     }
 
     /// Puts something that can be no event into the dead letters, where it can be looked at. `place` says where it stood

@@ -1,24 +1,30 @@
 //! Whether a request comes from whom it says: over the raw bytes, in constant time, before anything is parsed. Pure but
-//! for the reading of mounted secrets; the time is an argument.
+//! for the reading of mounted secrets and of an issuer's keys; the time is an argument.
+//!
+//! What a vendor signs is a [`Scheme`], made once; most of them are the generic HMAC with its parts filled in.
 
-use base64::{
-    Engine,
-    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
-};
-use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
 use ropeway_crds::{
-    secret_ref::SecretValue,
-    source::{
-        Hmac as HmacScheme, HmacAlgorithm, SecretEncoding, SignatureEncoding, SignatureTimestamp, SignedPart,
-        StandardWebhooks, TimestampUnit, Verification,
-    },
+    duration::Duration,
+    secret_ref::{SecretValue, Value},
+    source::Verification,
 };
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
+use super::listen::Peer;
 use crate::secret::{SecretError, Secrets};
+
+pub mod certificate;
+mod hmac;
+pub mod jwt;
+mod preset;
+mod standard;
+mod token;
+mod vendor;
+
+pub use preset::{Handshake, IdPlace, Scheme, Vendor, scheme};
 
 /// How far a sender's clock may be off where the scheme does not say.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -30,10 +36,14 @@ pub struct SignedRequest<'a> {
     pub method: &'a Method,
     /// Path and query as received.
     pub path: &'a str,
+    /// The address that the sender called, with the query as received; none where it is not configured.
+    pub url: Option<&'a str>,
     /// The headers.
     pub headers: &'a HeaderMap,
     /// The body's raw bytes.
     pub body: &'a [u8],
+    /// Who is connected.
+    pub peer: &'a Peer,
 }
 
 /// A request that is not let in.
@@ -45,145 +55,73 @@ pub enum VerifyError {
     /// We lack a secret to judge it with.
     #[error("the request can't be verified: {0}")]
     Unable(#[from] SecretError),
+    /// We lack the issuer's keys to judge it with.
+    #[error("the request can't be verified: {0}")]
+    NoKeys(#[from] jwt::KeysError),
 }
 
 /// A verified request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// The sender's id of the event, equal for its repeats.
+    /// The sender's id of the request, equal for its repeats.
     pub id: Option<String>,
 }
 
-/// Judges a request.
-///
-/// # Errors
-/// See [`VerifyError`].
-pub fn verify(
-    verification: &Verification,
-    secrets: &Secrets,
-    request: SignedRequest<'_>,
-    now: Timestamp,
-) -> Result<Verified, VerifyError> {
-    let Verification { standard_webhooks, hmac, bearer, basic } = verification;
-    if let Some(scheme) = standard_webhooks {
-        return standard(scheme, secrets, request, now);
-    }
-    if let Some(scheme) = hmac {
-        return generic(scheme, secrets, request, now);
-    }
-    let given = single(request.headers, header::AUTHORIZATION.as_str())?;
-    let (scheme, given) = given.split_once(' ').ok_or(VerifyError::Refused("no credentials"))?;
-    if let Some(bearer) = bearer
-        && scheme.eq_ignore_ascii_case("bearer")
-    {
-        return any(&bearer.tokens, secrets, |token| same(token, given.trim().as_bytes()));
-    }
-    if let Some(basic) = basic
-        && scheme.eq_ignore_ascii_case("basic")
-    {
-        let username = match basic.username.key() {
-            Some(key) => secrets.text(key)?.expose_secret().to_owned(),
-            None => basic.username.value.clone().unwrap_or_default(),
-        };
-        let given = BASE64_STANDARD.decode(given.trim()).map_err(|_| VerifyError::Refused("not base 64"))?;
-        return any(&basic.passwords, secrets, |password| {
-            same(&[username.as_bytes(), b":", password].concat(), &given)
-        });
-    }
-    Err(VerifyError::Refused("another scheme of credentials"))
+/// How requests to one address are judged.
+#[derive(Debug)]
+pub struct Verifier {
+    scheme: Scheme,
+    secrets: Secrets,
 }
 
-/// Standard Webhooks, v1: HMAC-SHA256 over `id.timestamp.body`; any of the listed signatures may fit.
-fn standard(
-    scheme: &StandardWebhooks,
-    secrets: &Secrets,
-    request: SignedRequest<'_>,
-    now: Timestamp,
-) -> Result<Verified, VerifyError> {
-    let id = single(request.headers, "webhook-id")?;
-    let timestamp = single(request.headers, "webhook-timestamp")?;
-    let signatures = single(request.headers, "webhook-signature")?;
-    let tolerance =
-        scheme.tolerance.map_or(TOLERANCE, |tolerance| SignedDuration::try_from(tolerance.std()).unwrap_or(TOLERANCE));
-    in_time(timestamp, TimestampUnit::Seconds, tolerance, now)?;
-    let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", request.body].concat();
-    let given: Vec<Vec<u8>> = signatures
-        .split(' ')
-        .filter_map(|signature| signature.strip_prefix("v1,"))
-        .filter_map(|signature| BASE64_STANDARD.decode(signature).ok())
-        .collect();
-    any(&scheme.secrets, secrets, |secret| {
-        let Some(key) = standard_key(secret) else { return false };
-        let expected = digest(HmacAlgorithm::Sha256, &key, &signed);
-        // Every signature is compared, so that the time says nothing about which one fitted.
-        given.iter().fold(false, |found, signature| found | same(&expected, signature))
-    })
-    .map(|_| Verified { id: Some(id.to_owned()) })
-}
-
-/// The key of a Standard Webhooks secret: base 64 after `whsec_`.
-fn standard_key(secret: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(secret).ok()?.trim();
-    BASE64_STANDARD.decode(text.strip_prefix("whsec_").unwrap_or(text)).ok().filter(|key| !key.is_empty())
-}
-
-fn generic(
-    scheme: &HmacScheme,
-    secrets: &Secrets,
-    request: SignedRequest<'_>,
-    now: Timestamp,
-) -> Result<Verified, VerifyError> {
-    let given = single(request.headers, &scheme.header)?;
-    let given = match scheme.prefix.as_deref() {
-        Some(prefix) => given.strip_prefix(prefix).ok_or(VerifyError::Refused("the signature lacks its prefix"))?,
-        None => given,
-    };
-    let given = match scheme.encoding.unwrap_or_default() {
-        SignatureEncoding::Hex => data_encoding::HEXLOWER_PERMISSIVE.decode(given.as_bytes()).ok(),
-        SignatureEncoding::Base64 => BASE64_STANDARD.decode(given).ok(),
-        SignatureEncoding::Base64Url => BASE64_URL_SAFE_NO_PAD.decode(given).ok(),
+impl Verifier {
+    /// A verifier for what the Integration says. `issuer` makes the way to an issuer's keys, where there is one.
+    pub fn new(
+        verification: &Verification,
+        secrets: Secrets,
+        issuer: impl FnOnce(&ropeway_crds::source::JwtVerification) -> jwt::Issuer,
+    ) -> Self {
+        Self { scheme: scheme(verification, issuer), secrets }
     }
-    .ok_or(VerifyError::Refused("the signature is not encoded as it should be"))?;
-    if let Some(SignatureTimestamp { header, unit, tolerance }) = &scheme.timestamp {
-        let tolerance = tolerance.map_or(TOLERANCE, |it| SignedDuration::try_from(it.std()).unwrap_or(TOLERANCE));
-        in_time(single(request.headers, header)?, unit.unwrap_or_default(), tolerance, now)?;
-    }
-    let signed = signed_bytes(scheme, request)?;
-    let id = scheme.id_header.as_deref().map(|name| single(request.headers, name)).transpose()?;
-    let algorithm = scheme.algorithm.unwrap_or_default();
-    any(&scheme.secrets, secrets, |secret| {
-        let key = match scheme.secret_encoding.unwrap_or_default() {
-            SecretEncoding::Raw => Some(secret.to_vec()),
-            SecretEncoding::Base64 => BASE64_STANDARD.decode(secret).ok(),
-            SecretEncoding::Hex => data_encoding::HEXLOWER_PERMISSIVE.decode(secret).ok(),
-        };
-        key.filter(|key| !key.is_empty()).is_some_and(|key| same(&digest(algorithm, &key, &signed), &given))
-    })
-    .map(|_| Verified { id: id.map(str::to_owned) })
-}
 
-fn signed_bytes(scheme: &HmacScheme, request: SignedRequest<'_>) -> Result<Vec<u8>, VerifyError> {
-    let body = [SignedPart { body: Some(true), method: None, path: None, timestamp: None, header: None, text: None }];
-    let parts = scheme.signed.as_deref().filter(|parts| !parts.is_empty()).unwrap_or(&body);
-    let mut bytes = Vec::with_capacity(request.body.len() + 128);
-    for (index, part) in parts.iter().enumerate() {
-        if index > 0 {
-            bytes.extend_from_slice(scheme.separator.as_deref().unwrap_or_default().as_bytes());
-        }
-        match part {
-            SignedPart { header: Some(name), .. } => bytes.extend_from_slice(single(request.headers, name)?.as_bytes()),
-            SignedPart { text: Some(text), .. } => bytes.extend_from_slice(text.as_bytes()),
-            SignedPart { method: Some(true), .. } => bytes.extend_from_slice(request.method.as_str().as_bytes()),
-            SignedPart { path: Some(true), .. } => bytes.extend_from_slice(request.path.as_bytes()),
-            SignedPart { timestamp: Some(true), .. } => {
-                let header = scheme.timestamp.as_ref().map(|timestamp| timestamp.header.as_str());
-                let header = header.ok_or(VerifyError::Refused("no timestamp header is configured"))?;
-                bytes.extend_from_slice(single(request.headers, header)?.as_bytes());
-            }
-            _ => bytes.extend_from_slice(request.body),
+    /// Judges a request.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn verify(&self, request: SignedRequest<'_>, now: Timestamp) -> Result<Verified, VerifyError> {
+        match &self.scheme {
+            Scheme::Jwt(issuer) => issuer.verify(request.headers, now).await,
+            other => judge(other, &self.secrets, request, now),
         }
     }
-    Ok(bytes)
+
+    /// What is known of the vendor beside its signature.
+    pub fn vendor(&self) -> Vendor {
+        self.scheme.vendor()
+    }
+}
+
+fn judge(
+    scheme: &Scheme,
+    secrets: &Secrets,
+    request: SignedRequest<'_>,
+    now: Timestamp,
+) -> Result<Verified, VerifyError> {
+    match scheme {
+        Scheme::Hmac { scheme, vendor: _ } => hmac::verify(scheme, secrets, request, now),
+        Scheme::Standard(scheme) => standard::verify(scheme, secrets, request, now),
+        Scheme::HubSpot(scheme) => vendor::hubspot(scheme, secrets, request, now),
+        Scheme::HubSpotDigest { secrets: keys, version } => vendor::hubspot_digest(keys, *version, secrets, request),
+        Scheme::Segment(scheme) => vendor::segment(scheme, secrets, request, now),
+        Scheme::Lever(scheme) => vendor::lever(scheme, secrets, request.body, now),
+        Scheme::SendGrid(scheme) => vendor::sendgrid(scheme, secrets, request, now),
+        Scheme::Bearer(scheme) => token::bearer(scheme, secrets, request.headers),
+        Scheme::Basic(scheme) => token::basic(scheme, secrets, request.headers),
+        Scheme::ApiKey(scheme) => token::api_key(scheme, secrets, request),
+        Scheme::Certificate(scheme) => certificate::verify(scheme, secrets, request, now),
+        Scheme::Jwt(_) => Err(VerifyError::Refused("keys of an issuer are needed")),
+        Scheme::None => Err(VerifyError::Refused("no way of verification is configured")),
+    }
 }
 
 /// The value of a header that must be there exactly once and not empty.
@@ -198,13 +136,10 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, VerifyError
     }
 }
 
-fn in_time(text: &str, unit: TimestampUnit, tolerance: SignedDuration, now: Timestamp) -> Result<(), VerifyError> {
-    let time = match unit {
-        TimestampUnit::Seconds => text.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()),
-        TimestampUnit::Milliseconds => text.parse().ok().and_then(|millis| Timestamp::from_millisecond(millis).ok()),
-        TimestampUnit::Rfc3339 => text.parse().ok(),
-    };
-    let time: Timestamp = time.ok_or(VerifyError::Refused("the timestamp can't be read"))?;
+/// Whether a time lies within the tolerance, both ways.
+fn in_time(time: Option<Timestamp>, tolerance: Option<Duration>, now: Timestamp) -> Result<(), VerifyError> {
+    let tolerance = tolerance.map_or(TOLERANCE, |it| SignedDuration::try_from(it.std()).unwrap_or(TOLERANCE));
+    let time = time.ok_or(VerifyError::Refused("the timestamp can't be read"))?;
     if now.duration_since(time).abs() > tolerance {
         return Err(VerifyError::Refused("the timestamp is too far off"));
     }
@@ -213,32 +148,35 @@ fn in_time(text: &str, unit: TimestampUnit, tolerance: SignedDuration, now: Time
 
 /// Whether any secret fits. All of them are tried, so that the time says nothing about which one did. A missing one counts
 /// only if none of the others fits.
-fn any(values: &[SecretValue], secrets: &Secrets, fits: impl Fn(&[u8]) -> bool) -> Result<Verified, VerifyError> {
+fn any(values: &[SecretValue], secrets: &Secrets, fits: impl Fn(&[u8]) -> bool) -> Result<(), VerifyError> {
+    first_fit(values.iter().map(|value| secrets.text(value.key())), |secret| fits(secret.expose_secret().as_bytes()))
+}
+
+/// The same for values that may be written in the object.
+fn any_value(values: &[Value], secrets: &Secrets, fits: impl Fn(&str) -> bool) -> Result<(), VerifyError> {
+    let texts = values.iter().map(|value| match value.key() {
+        Some(key) => secrets.text(key).map(|text| text.expose_secret().to_owned()),
+        None => Ok(value.value.clone().unwrap_or_default()),
+    });
+    first_fit(texts, |text| fits(text))
+}
+
+fn first_fit<T>(
+    values: impl Iterator<Item = Result<T, SecretError>>,
+    fits: impl Fn(&T) -> bool,
+) -> Result<(), VerifyError> {
     let mut found = false;
     let mut unable = None;
     for value in values {
-        match secrets.text(value.key()) {
-            Ok(secret) => found |= fits(secret.expose_secret().as_bytes()),
+        match value {
+            Ok(value) => found |= fits(&value),
             Err(error) => unable = Some(error),
         }
     }
     match (found, unable) {
-        (true, _) => Ok(Verified::default()),
+        (true, _) => Ok(()),
         (false, Some(error)) => Err(error.into()),
         (false, None) => Err(VerifyError::Refused("no secret fits")),
-    }
-}
-
-fn digest(algorithm: HmacAlgorithm, key: &[u8], bytes: &[u8]) -> Vec<u8> {
-    fn with<M: Mac + KeyInit>(key: &[u8], bytes: &[u8]) -> Vec<u8> {
-        let mut mac = <M as KeyInit>::new_from_slice(key).expect("an HMAC takes a key of any length");
-        mac.update(bytes);
-        mac.finalize().into_bytes().to_vec()
-    }
-    match algorithm {
-        HmacAlgorithm::Sha256 => with::<Hmac<sha2::Sha256>>(key, bytes),
-        HmacAlgorithm::Sha512 => with::<Hmac<sha2::Sha512>>(key, bytes),
-        HmacAlgorithm::Sha1 => with::<Hmac<sha1::Sha1>>(key, bytes),
     }
 }
 

@@ -1,11 +1,12 @@
 //! The way in of one Integration.
 
-use std::path::Path;
+use std::sync::Arc;
 
-use async_nats::Client;
 use ropeway_crds::{
+    auth::Tls,
     integration::State,
     report::Problem,
+    source::{JwtVerification, Verification, WebhookTls},
     worker_config::{IntegrationConfig, SourceConfig},
 };
 use ropeway_mapping::{IntegrationName, Program};
@@ -14,13 +15,16 @@ use tokio::sync::watch;
 use super::{Shared, Worker};
 use crate::{
     config::Prepared,
+    deliver::http::HttpDoor,
     intake::{
-        batch::{Job, from::ReadError},
+        address::{Address, Transport},
+        items::Form,
         store::Store,
+        tls::ServerTls,
+        verify::{Verifier, jwt::Issuer},
         webhook::Webhook,
     },
     io::jetstream::Broker,
-    secret::Secrets,
 };
 
 /// What a way in is given beside its configuration.
@@ -33,20 +37,31 @@ pub(super) struct Inputs {
     pub(super) problem: watch::Sender<Option<Problem>>,
 }
 
+/// What the configuration says of an address.
+struct Wanted<'a> {
+    verification: &'a Verification,
+    max_body: u64,
+    public_url: Option<String>,
+    tls: Option<&'a WebhookTls>,
+}
+
 impl Worker {
     /// Adds the way in. A stream of the user's needs none: its lanes read it themselves.
     pub(super) fn add_source(&mut self, shared: &Shared<'_>, integration: &IntegrationConfig, inputs: Inputs) {
         let Inputs { id, state, problem } = inputs;
-        let store = store(shared.prepared, integration, id, shared.broker);
+        let store = store(shared.prepared, shared.broker, integration, id);
         match &integration.source {
-            SourceConfig::Webhook { path, verification, max_body_bytes } => {
+            SourceConfig::Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls } => {
+                let (public_url, tls) = (public_url.clone(), tls.as_ref());
+                let wanted = Wanted { verification, max_body: max_body_bytes.bytes(), public_url, tls };
+                let address = self.address(shared, &integration.name, wanted, (state, problem));
+                let vendor = address.verifier.vendor();
                 let webhook = Webhook {
+                    form: Form { split: split.clone(), id_place: vendor.id },
+                    handshake: vendor.handshake,
+                    allowed_origins: allowed_origins.clone(),
+                    address,
                     store,
-                    verification: verification.clone(),
-                    max_body: usize::try_from(max_body_bytes.bytes()).unwrap_or(usize::MAX),
-                    state,
-                    problem,
-                    secrets: shared.secrets.clone(),
                 };
                 self.webhooks.insert(path.clone(), webhook);
             }
@@ -55,9 +70,45 @@ impl Worker {
             SourceConfig::Batch(_) => {}
         }
     }
+
+    /// An address with its limits and its proof.
+    fn address(
+        &mut self,
+        shared: &Shared<'_>,
+        integration: &str,
+        wanted: Wanted<'_>,
+        (state, problem): (watch::Receiver<Option<State>>, watch::Sender<Option<Problem>>),
+    ) -> Address {
+        let Wanted { verification, max_body, public_url, tls } = wanted;
+        let issuer = |jwt: &JwtVerification| {
+            let tls = jwt.ca_ref.clone().map(|ca_ref| Tls { ca_ref: Some(ca_ref), client_certificate_ref: None });
+            let addresses = Arc::clone(&shared.prepared.addresses);
+            Issuer::new(jwt.clone(), HttpDoor::new(tls, shared.secrets.clone(), addresses))
+        };
+        if let Some(tls) = tls {
+            // One certificate for the port: in a cluster a worker serves one Integration.
+            let server = || Arc::new(ServerTls::new(tls.certificate_ref.clone(), shared.secrets.clone()));
+            self.tls.get_or_insert_with(server);
+        }
+        Address {
+            integration: integration.to_owned(),
+            verifier: Verifier::new(verification, shared.secrets.clone(), issuer),
+            max_body: usize::try_from(max_body).unwrap_or(usize::MAX),
+            public_url,
+            transport: if tls.is_some() { Transport::Tls } else { Transport::Any },
+            state,
+            problem,
+        }
+    }
 }
 
-fn store(prepared: &Prepared, integration: &IntegrationConfig, id: Option<Program>, broker: &Broker) -> Store {
+/// Where an Integration's events are stored.
+pub(super) fn store(
+    prepared: &Prepared,
+    broker: &Broker,
+    integration: &IntegrationConfig,
+    id: Option<Program>,
+) -> Store {
     Store {
         uid: integration.uid.clone(),
         integration: IntegrationName { name: integration.name.clone(), namespace: prepared.config.namespace.clone() },
@@ -66,26 +117,4 @@ fn store(prepared: &Prepared, integration: &IntegrationConfig, id: Option<Progra
         retention: integration.dead_letter_retention.std(),
         broker: broker.clone(),
     }
-}
-
-/// A run of each batch source of a configuration. `claim` is the folder that its file is in.
-///
-/// # Errors
-/// If one can't be used as it is configured.
-pub fn batch_jobs(
-    prepared: &Prepared,
-    name: &str,
-    secrets: &Secrets,
-    client: &Client,
-    claim: &Path,
-) -> Result<Vec<Job>, ReadError> {
-    let broker = Broker::new(client.clone(), prepared.config.names());
-    let mut jobs = Vec::new();
-    for (integration, id) in prepared.config.integrations.iter().zip(&prepared.event_ids) {
-        if let SourceConfig::Batch(spec) = &integration.source {
-            let store = store(prepared, integration, id.clone(), &broker);
-            jobs.push(Job::new(name, spec, store, secrets, &prepared.addresses, claim.to_owned())?);
-        }
-    }
-    Ok(jobs)
 }

@@ -98,6 +98,8 @@ fn events_stream(identity: &Identity, short: &ShortUid, max_bytes: i64, replicas
     stream::Config {
         max_bytes,
         duplicate_window: Duration::from_secs(120),
+        // One request with several events is stored all or none.
+        allow_atomic_publish: true,
         metadata: metadata(identity, true),
         ..base(names::events_stream(short), vec![names::events_subject(short)], replicas)
     }

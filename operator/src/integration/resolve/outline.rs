@@ -66,9 +66,19 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
         return Some((resolved, SourceConfig::Stream { stream }));
     }
     let (config, path) = match (webhook.clone(), batch) {
-        (Some(Webhook { path, verification, max_body_bytes }), _) => {
-            let max_body_bytes = max_body_bytes.unwrap_or(values::largest_body());
-            (SourceConfig::Webhook { path: path.clone(), verification, max_body_bytes }, Some(path))
+        (Some(webhook), _) => {
+            let Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls, expose: _ } =
+                webhook;
+            let config = SourceConfig::Webhook {
+                path: path.clone(),
+                verification,
+                max_body_bytes: max_body_bytes.unwrap_or(values::largest_body()),
+                split,
+                public_url,
+                allowed_origins: allowed_origins.into_iter().flatten().map(|origin| origin.0).collect(),
+                tls,
+            };
+            (config, Some(path))
         }
         (None, Some(batch)) => (SourceConfig::Batch(Box::new(batch.clone())), None),
         (None, None) => return None,

@@ -7,7 +7,6 @@ use ropeway_crds::{
     condition::{ConditionType, Finding, Reason},
     delivery::DeliveryPolicy,
     duration::ByteSize,
-    names::{STREAM_PREFIX, SUBJECT_ROOT},
 };
 
 use super::LARGEST_BODY;
@@ -20,6 +19,8 @@ const SMALLEST_STREAM: u64 = 1 << 20;
 pub(super) const fn largest_body() -> ByteSize {
     ByteSize::kibibytes(LARGEST_BODY >> 10)
 }
+
+mod source;
 
 /// Checks what stands in the Integration alone.
 pub(super) fn check(observed: &Observed, findings: &mut Vec<Finding>) {
@@ -39,23 +40,12 @@ pub(super) fn check(observed: &Observed, findings: &mut Vec<Finding>) {
     if size.is_some_and(|size| size.bytes() < SMALLEST_STREAM || i64::try_from(size.bytes()).is_err()) {
         refuse(ConditionType::SourceReady, "spec.storage.maxBytes: give at least 1Mi".into());
     }
-    let body = spec.source.webhook.as_ref().and_then(|webhook| webhook.max_body_bytes);
-    if body.is_some_and(|body| body.bytes() > LARGEST_BODY || body.bytes() == 0) {
-        refuse(ConditionType::SourceReady, "spec.source.webhook.maxBodyBytes: give at most 256Ki".into());
-    }
     let retention = spec.dead_letter.as_ref().and_then(|dead_letter| dead_letter.retention);
     if retention.is_some_and(|retention| retention.std().as_secs() < 60) {
         refuse(ConditionType::SourceReady, "spec.deadLetter.retention: give at least 1m".into());
     }
-    if let Some(source) = &spec.source.stream {
-        if source.stream.starts_with(STREAM_PREFIX) {
-            refuse(ConditionType::SourceReady, "spec.source.stream.stream: name a stream of your own".into());
-        }
-        let ours = |subject: &str| subject.starts_with('$') || subject.split('.').next() == Some(SUBJECT_ROOT);
-        if source.subjects.iter().flatten().any(|subject| ours(&subject.0)) {
-            let message = "spec.source.stream.subjects: subjects that begin with $ or ropeway. can't be a source";
-            refuse(ConditionType::SourceReady, message.into());
-        }
+    for message in source::faults(spec) {
+        refuse(ConditionType::SourceReady, message);
     }
 }
 

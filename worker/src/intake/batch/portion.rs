@@ -55,7 +55,7 @@ impl Portion {
             Content::Data(bytes) => {
                 let (subject, row) = (encode_header(file.object), number.to_string());
                 let known = Known {
-                    fallback_id: Some(format!("{}:{number}", file.id)),
+                    other_id: Some(format!("{}:{number}", file.id)),
                     attributes: vec![("ce-subject", &subject), ("ce-row", &row)],
                     ..Known::default()
                 };

@@ -1,4 +1,10 @@
-use ropeway_crds::secret_ref::{SecretKeyRef, SecretSource};
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use ropeway_crds::{
+    secret_ref::{SecretKeyRef, SecretSource},
+    source::HmacAlgorithm,
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -48,8 +54,16 @@ fn judge(
     body: &[u8],
     now: i64,
 ) -> Result<Verified, VerifyError> {
-    let request = SignedRequest { method: &Method::POST, path: "/hooks/signups?a=1", headers, body };
-    verify(verification, secrets, request, Timestamp::from_second(now).unwrap())
+    let url = "https://hooks.example.com/hooks/signups?a=1";
+    let peer = Peer { address: "192.0.2.1:40000".parse().unwrap(), secure: false, certificates: Arc::default() };
+    let (method, path) = (&Method::POST, "/hooks/signups?a=1");
+    let request = SignedRequest { method, path, url: Some(url), headers, body, peer: &peer };
+    let scheme = scheme_of(verification);
+    super::judge(&scheme, secrets, request, Timestamp::from_second(now).unwrap())
+}
+
+fn scheme_of(verification: &Verification) -> Scheme {
+    super::scheme(verification, |_| unreachable!("no token is judged here"))
 }
 
 #[test]
@@ -153,3 +167,5 @@ fn without_any_usable_secret_we_say_that_we_are_unable() {
     let error = judge(&bearer, &secrets, &headers(&[("authorization", "Bearer x")]), b"", 0).unwrap_err();
     assert!(matches!(error, VerifyError::Unable(SecretError::Missing { .. })), "{error:?}");
 }
+
+mod vendors;
