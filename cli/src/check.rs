@@ -93,6 +93,7 @@ pub fn render(args: &FileArgs, out: &mut dyn Write) -> std::io::Result<ExitCode>
         let plan = staged.plan;
         let mut objects = vec![json!(plan.config_map), json!(plan.deployment)];
         objects.extend(plan.service.as_ref().map(|service| json!(service)));
+        objects.extend(plan.cron_job.as_ref().map(|cron_job| json!(cron_job)));
         for object in objects {
             match args.output {
                 Output::Json => writeln!(out, "{object}")?,

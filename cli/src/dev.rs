@@ -3,6 +3,7 @@
 
 pub mod demo;
 pub mod evidence;
+mod files;
 pub mod local;
 pub mod server;
 pub mod watch;
@@ -67,6 +68,9 @@ pub enum DevError {
     /// The worker can't be configured.
     #[error(transparent)]
     Config(#[from] config::ConfigError),
+    /// A batch source can't be read.
+    #[error(transparent)]
+    Batch(#[from] ropeway_worker::intake::batch::from::ReadError),
     /// An address is taken.
     #[error(transparent)]
     Listen(#[from] worker::ListenError),
@@ -105,12 +109,14 @@ pub struct Running {
     pub address: std::net::SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    reading: tokio::task::JoinSet<()>,
 }
 
 impl Running {
     /// Lets it finish what it has in hand.
     pub async fn end(self) {
         self.stop.cancel();
+        let _ = self.reading.join_all().await;
         // A panic in there has been logged.
         let _ = self.task.await;
     }
@@ -159,6 +165,7 @@ impl Dev {
         let mut manifests = load(&self.args.paths).map_err(DevError::Faults)?;
         if let Some(address) = self.sink_address {
             redirect(&mut manifests, address);
+            files::redirect(&mut manifests);
         }
         let mut allowed = self.args.allowed_private_ranges.clone();
         allowed.extend(self.sink_address.map(|address| format!("{}/32", address.ip())));
@@ -179,12 +186,14 @@ impl Dev {
             staged.plan.replicas = 1;
         }
         let secrets = Secrets::new(self.args.data.join("secrets"));
-        let worker = worker::Worker::new(config::prepare(&bytes)?, "dev", &secrets, self.client.clone());
+        let stop = CancellationToken::new();
+        let prepared = config::prepare(&bytes)?;
+        let reading = files::start(&prepared, &secrets, &self.client, &files::folder(&manifests), &stop)?;
+        let worker = worker::Worker::new(prepared, "dev", &secrets, self.client.clone());
         let listener: TcpListener = worker::listen(self.args.listen).await?;
         let address = listener.local_addr().map_err(file_error("find the webhook's address"))?;
-        let stop = CancellationToken::new();
         let task = tokio::spawn(worker.run(Some(listener), stop.clone()));
-        Ok(Running { staged, address, stop, task })
+        Ok(Running { staged, address, stop, task, reading })
     }
 
     /// The statuses that the Integrations would have in a cluster, by name.

@@ -104,6 +104,8 @@ words! {
         SecretKeyNotFound,
         /// A named ConfigMap does not exist or lacks the named key.
         ConfigMapNotFound,
+        /// A named PersistentVolumeClaim does not exist.
+        ClaimNotFound,
         /// Everything that is named is there.
         Resolved,
         /// A field holds something that can't work.
@@ -124,6 +126,8 @@ words! {
         PollUnreadable,
         /// The pages of the polled API don't end, or lead elsewhere.
         PollPagination,
+        /// The last run of a batch source failed, or its reader is gone.
+        BatchFailing,
         /// NATS can't be reached.
         NatsUnavailable,
         /// NATS refuses our credentials or a permission is missing.

@@ -53,7 +53,7 @@ use crate::{
         priority = 1
     )
 )]
-#[x_kube(validation = Rule::new("has(self.source.webhook) == has(oldSelf.source.webhook) && has(self.source.poll) == has(oldSelf.source.poll)").message("the kind of source can't be changed; make a new Integration"))]
+#[x_kube(validation = Rule::new("has(self.source.webhook) == has(oldSelf.source.webhook) && has(self.source.poll) == has(oldSelf.source.poll) && has(self.source.batch) == has(oldSelf.source.batch)").message("the kind of source can't be changed; make a new Integration"))]
 #[x_kube(validation = Rule::new("!has(self.tests) || self.tests.all(test, test.expect.all(expected, self.destinations.exists(destination, destination.name == expected.destination)))").message("a test expects something of a destination that spec.destinations does not have"))]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationSpec {

@@ -12,9 +12,11 @@
 
 pub mod account;
 pub mod auth;
+pub mod batch_run;
 pub mod circuit;
 pub mod condition;
 pub mod counters;
+pub mod cron;
 pub mod cursor;
 pub mod definition;
 pub mod delivery;

@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+mod batch;
 mod event;
 mod hmac;
 mod poll;
@@ -12,6 +13,10 @@ mod token;
 mod verification;
 mod webhook;
 
+pub use batch::{
+    AzureKeys, BatchFile, BatchFormat, BatchFrom, BatchHttp, BatchObjectStore, BatchSource, ColumnName, Compression,
+    Csv, CsvHeader, GcsKeys, JsonArray, Ndjson, ObjectStoreKeys, OnUnchanged, S3Keys,
+};
 pub use event::EventAttributes;
 pub use hmac::{Hmac, HmacAlgorithm, SecretEncoding, SignatureEncoding, SignatureTimestamp, SignedPart, TimestampUnit};
 pub use poll::{
@@ -32,7 +37,7 @@ pub use webhook::{Expose, GatewayRef, HttpRouteExpose, IngressExpose, Webhook, W
 /// Where events come from: exactly one source.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.webhook), has(self.stream), has(self.poll)].filter(given, given).size() == 1").message("give exactly one of webhook, stream and poll"))]
+#[x_kube(validation = Rule::new("[has(self.webhook), has(self.stream), has(self.poll), has(self.batch)].filter(given, given).size() == 1").message("give exactly one of webhook, stream, poll and batch"))]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// Events are sent to us over HTTP. They are stored before the sender gets its 2xx.
@@ -41,6 +46,8 @@ pub struct Source {
     pub stream: Option<StreamSource>,
     /// An API is asked for what is new, on a schedule.
     pub poll: Option<Poll>,
+    /// Whole files are read on a schedule, row by row.
+    pub batch: Option<BatchSource>,
 }
 
 /// The five ways in.
@@ -52,6 +59,8 @@ pub enum Pattern {
     Stream,
     /// An API is asked on a schedule.
     Poll,
+    /// Files are read on a schedule.
+    Batch,
 }
 
 impl Pattern {
@@ -61,6 +70,7 @@ impl Pattern {
             Self::Webhook => "Webhook",
             Self::Stream => "Stream",
             Self::Poll => "Poll",
+            Self::Batch => "Batch",
         }
     }
 }
@@ -68,11 +78,12 @@ impl Pattern {
 impl Source {
     /// Which way in it is; none where not exactly one is given.
     pub fn pattern(&self) -> Option<Pattern> {
-        let Self { webhook, stream, poll } = self;
+        let Self { webhook, stream, poll, batch } = self;
         let given = [
             webhook.as_ref().map(|_| Pattern::Webhook),
             stream.as_ref().map(|_| Pattern::Stream),
             poll.as_ref().map(|_| Pattern::Poll),
+            batch.as_ref().map(|_| Pattern::Batch),
         ];
         let mut given = given.into_iter().flatten();
         given.next().filter(|_| given.next().is_none())

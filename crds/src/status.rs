@@ -5,6 +5,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod source;
+
+pub use source::{BackfillStatus, RunStatus, SourceStatus};
+
 /// What became of an Integration.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -19,7 +23,7 @@ pub struct IntegrationStatus {
     pub conditions: Vec<Condition>,
     /// Running, Paused or Stopped: what every worker has confirmed.
     pub state: Option<String>,
-    /// Webhook, Stream or Poll.
+    /// Webhook, Stream, Poll or Batch.
     pub pattern: Option<String>,
     /// The address inside the cluster that takes events.
     pub endpoint: Option<String>,
@@ -41,61 +45,6 @@ pub struct IntegrationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub destinations: Vec<LaneStatus>,
-}
-
-/// What came in through the source.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct SourceStatus {
-    /// When the last event was stored.
-    pub last_received_time: Option<Time>,
-    /// The committed cursor of a polled API: the highest value that a whole run has seen.
-    pub cursor: Option<String>,
-    /// When the last run started.
-    pub last_poll_time: Option<Time>,
-    /// When the next run starts.
-    pub next_poll_time: Option<Time>,
-    /// The last run that ended.
-    pub last_run: Option<PollRun>,
-    /// The backfill that was asked for last.
-    pub backfill: Option<BackfillStatus>,
-}
-
-/// A run over a polled API.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PollRun {
-    /// When it started.
-    pub start_time: Option<Time>,
-    /// When it ended; absent while it is under way.
-    pub completion_time: Option<Time>,
-    /// Pages read.
-    pub pages: i64,
-    /// Items on them.
-    pub items: i64,
-    /// Those that became events.
-    pub stored: i64,
-    /// Those that were known already.
-    pub repeated: i64,
-    /// Those that can be no event and became dead letters.
-    pub refused: i64,
-    /// Complete, NotModified, or the reason for which it ended early; Running while it is under way.
-    pub outcome: String,
-}
-
-/// A run over a range of its own, asked for by `ropeway backfill`.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct BackfillStatus {
-    /// Where it begins.
-    pub from: String,
-    /// Where it ends.
-    pub to: Option<String>,
-    /// How far it is; absent until it begins.
-    pub run: Option<PollRun>,
 }
 
 /// Counts of deliveries. They grow only, from `since` on, and survive worker restarts.

@@ -12,7 +12,7 @@ use crate::{
     names::{LaneId, NamespaceNames, ShortUid, hash},
     provider::Provider,
     schema::OnViolation,
-    source::{Poll, Verification, WebhookTls},
+    source::{BatchSource, Poll, Verification, WebhookTls},
 };
 
 /// The version of the file that this code reads and writes.
@@ -130,6 +130,8 @@ pub enum SourceConfig {
         /// What the user says about it.
         poll: Box<Poll>,
     },
+    /// Files that Jobs read.
+    Batch(Box<BatchSource>),
 }
 
 impl SourceConfig {

@@ -20,7 +20,7 @@ pub use crate::{
     io::{
         dead_letters::{Action, Census, DeadLetters, Page, Progress, WorkError},
         jetstream::{JetStream, NatsClass, NatsError, Stored, Written},
-        reports::{Observations, figures, workers},
+        reports::{Observations, batch, figures, workers},
     },
 };
 
@@ -63,6 +63,7 @@ pub fn resolve_manifests(
             .collect(),
         destinations,
         service_account: None,
+        claim: None,
     };
     resolve(&observed, &|source, purpose| compile(source, purpose).map_err(CompileFault::Refused))
 }
@@ -81,6 +82,7 @@ fn account(destination: Destination) -> Account {
 pub async fn observations(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Observations, NatsError> {
     let (reports, _) = workers(jetstream, &plan.names, &plan.integration).await?;
     Ok(Observations {
+        batch: batch(jetstream, plan).await?,
         workers: reports,
         figures: figures(jetstream, plan).await?,
         shared: crate::io::accounts::shared(jetstream, plan).await?,

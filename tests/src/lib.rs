@@ -16,6 +16,7 @@ mod certificates;
 pub mod cluster;
 mod control_plane;
 mod error;
+pub mod files;
 pub mod install;
 mod kubeconfig;
 pub mod nats;

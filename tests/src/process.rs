@@ -112,6 +112,24 @@ impl Process {
         }
     }
 
+    /// Waits for its end and gives its exit code; none where a signal ended it.
+    ///
+    /// # Errors
+    /// When it does not end in time, with the end of its log.
+    pub async fn ends(&mut self, patience: Duration) -> Result<Option<i32>, Error> {
+        let child = &mut self.child;
+        let ended = until("the end of the process", patience, async || match child.try_wait() {
+            Ok(Some(status)) => Ok(status.code()),
+            Ok(None) => Err("still running".to_owned()),
+            Err(error) => Err(error.to_string()),
+        });
+        ended.await.map_err(|deadline| Error::DeadlineOf {
+            deadline: Box::new(deadline),
+            log: self.log.clone(),
+            tail: tail(&self.log),
+        })
+    }
+
     /// Looks until `look` gives a value, and fails at once when the process ends meanwhile.
     ///
     /// # Errors

@@ -183,19 +183,44 @@ impl Scene {
         self.start_worker_with(name, &variables).await
     }
 
+    fn launch(&self, name: &str) -> Result<Launch, Error> {
+        Ok(Launch::at(program("faulty-worker")?)
+            .argument("--config")
+            .argument(self.config())
+            .argument("--secrets")
+            .argument(self.scratch.path().join("secrets"))
+            .arguments(["--nats-credentials", "/nowhere", "--nats-url", &self.nats.url(), "--worker-name", name]))
+    }
+
+    /// Starts a reading of the batch source, as a Job does. `crash` is a step at which it kills itself, such as `RowsStored:2`.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start_batch(&self, name: &str, crash: Option<&str>) -> Result<Process, Error> {
+        let mut launch = self.launch(name)?.argument("batch").argument("--claim").argument(self.folder());
+        if let Some(crash) = crash {
+            launch = launch.variable("ROPEWAY_CRASH_AT", crash);
+        }
+        Process::start(name, launch, &self.scratch.path().join(format!("{name}.log")))
+    }
+
+    /// The folder of the scene, which also stands for the claim of a batch source.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
     /// Starts a worker with these variables in its environment.
     ///
     /// # Errors
     /// As [`Scene::start_worker`].
     pub async fn start_worker_with(&self, name: &str, variables: &[(&str, &str)]) -> Result<Worker, Error> {
         let (port, admin) = (free_port()?, free_port()?);
-        let mut launch = Launch::at(program("faulty-worker")?)
-            .argument("--config")
-            .argument(self.config())
-            .argument("--secrets")
-            .argument(self.scratch.path().join("secrets"))
-            .arguments(["--nats-credentials", "/nowhere", "--nats-url", &self.nats.url(), "--worker-name", name])
-            .arguments(["--listen", &format!("127.0.0.1:{port}"), "--listen-admin", &format!("127.0.0.1:{admin}")]);
+        let mut launch = self.launch(name)?.arguments([
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--listen-admin",
+            &format!("127.0.0.1:{admin}"),
+        ]);
         for (variable, value) in variables {
             launch = launch.variable(variable, value);
         }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// The Ropeway worker: runs the lanes of the Integrations in its configuration. It is started by the operator.
 #[derive(Clone, Debug, Parser)]
@@ -29,4 +29,19 @@ pub struct Args {
     /// The name of this worker in heartbeats: that of its pod.
     #[arg(long, env = "POD_NAME")]
     pub worker_name: String,
+    /// Something else than running lanes.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Something else than running lanes.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Reads the files of a batch source once, and ends: 0 if everything is read and stored, 1 if another try may help, 3 if
+    /// another run is at work, 4 if another try would end the same way.
+    Batch {
+        /// The folder in which the claim of `spec.source.batch.from.file` is mounted.
+        #[arg(long, default_value = "/var/run/ropeway/claim")]
+        claim: PathBuf,
+    },
 }

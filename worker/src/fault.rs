@@ -23,6 +23,16 @@ pub enum Step {
     Fetched,
     /// The original is about to be acknowledged.
     Acknowledging,
+    /// Rows of a batch source were read, nothing of them is stored yet.
+    RowsRead,
+    /// Those of them that can be no event are dead letters.
+    RowsRefused,
+    /// All of them are stored, and the record does not say so yet.
+    RowsStored,
+    /// The record says so.
+    RowsRecorded,
+    /// The file is read to its end, and the record does not say so yet.
+    FileRead,
     /// The trim record was advanced, nothing is purged yet.
     TrimRecorded,
     /// A page of a polled API was read, nothing of it is stored yet.

@@ -41,7 +41,7 @@ mod term;
 pub mod trim;
 pub mod worker;
 
-use args::Args;
+use args::{Args, Command};
 use tokio_util::sync::CancellationToken;
 
 /// The worker can't start.
@@ -56,6 +56,12 @@ pub enum StartError {
     /// An address can't be listened on.
     #[error(transparent)]
     Listen(#[from] worker::ListenError),
+    /// A batch source can't be read as it is configured.
+    #[error(transparent)]
+    Batch(#[from] intake::batch::from::ReadError),
+    /// There is nothing to read.
+    #[error("no Integration of this configuration has a batch source")]
+    NoBatch,
 }
 
 /// Runs a worker until `stop` is cancelled.
@@ -78,19 +84,63 @@ pub async fn run(args: Args, stop: CancellationToken) -> Result<(), StartError> 
     Ok(())
 }
 
+/// Reads the batch source of the configuration once. Answers the exit code.
+///
+/// # Errors
+/// If it can't begin.
+pub async fn batch(args: Args, claim: std::path::PathBuf, stop: CancellationToken) -> Result<u8, StartError> {
+    let prepared = config::load(&args.config)?;
+    let settings = ropeway_nats::Settings::from_folder(&args.nats_url, &args.nats_credentials)?;
+    let client = ropeway_nats::connect(&settings, &format!("ropeway-batch {}", args.worker_name)).await?;
+    let secrets = secret::Secrets::new(&args.secrets);
+    let jobs = worker::batch_jobs(&prepared, &args.worker_name, &secrets, &client, &claim)?;
+    let [job] = jobs.as_slice() else { return Err(StartError::NoBatch) };
+    let ending = job.run(&stop).await;
+    match &ending {
+        intake::batch::Ending::Done(run) => {
+            let outcome = run.outcome.as_str();
+            let counts = run.counts;
+            tracing::info!(
+                outcome,
+                rows = counts.rows,
+                stored = counts.stored,
+                repeated = counts.repeated,
+                refused = counts.refused,
+                message = run.message,
+                "the run is over"
+            );
+        }
+        other => tracing::error!(ending = ?other, "the run is over"),
+    }
+    // What was published is acknowledged; this lets the server hear of the end.
+    let _ = client.drain().await;
+    Ok(ending.code())
+}
+
 /// The whole program: what `main` and the test binaries call.
 pub fn main_with(args: Args) -> std::process::ExitCode {
     telemetry::start();
     // A second installation, as in a test, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let batch_of = args.command.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(ropeway_mapping::STACK_SIZE)
         .build()
         .expect("a runtime can be made at the start of a process");
-    let ended = runtime.block_on(async { run(args, shutdown::on_signal()).await });
+    let ended = runtime.block_on(async {
+        match args.command.clone() {
+            None => run(args, shutdown::on_signal()).await.map(|()| 0),
+            Some(Command::Batch { claim }) => batch(args, claim, shutdown::on_signal()).await,
+        }
+    });
     match ended {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(code) => std::process::ExitCode::from(code),
+        Err(StartError::Config(error)) if batch_of.is_some() => {
+            // A Job keeps naming the configuration that it was made with, and that one goes with a change of the spec.
+            tracing::error!(%error, "this Job's configuration is gone or of another version; make a new one from the CronJob");
+            std::process::ExitCode::from(intake::batch::EXIT_FAILED)
+        }
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             tracing::error!(%error, cause, "the worker could not start");

@@ -44,7 +44,10 @@ use crate::{
     trim::Trimmer,
 };
 
+mod batch;
 mod source;
+
+pub use batch::batch_jobs;
 
 /// A worker that is put together but does not run yet.
 #[derive(Debug)]

@@ -65,6 +65,7 @@ fn greet(running: &Running) {
                 eprintln!("{}: send events to http://{}{}", plan.identity.name, running.address, webhook.path)
             }
             (None, Some(poll)) => eprintln!("{}: polls {}", plan.identity.name, poll.request.url),
+            (None, None) if plan.cron_job.is_some() => eprintln!("{}: reads its file", plan.identity.name),
             (None, None) => eprintln!("{}: reads the stream {}", plan.identity.name, plan.jetstream.source_stream()),
         }
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{Destination, Integration};
 
+mod batch;
 mod poll;
 
 fn secret() -> Value {
@@ -75,9 +76,14 @@ fn rules_of_integrations() {
                 "/spec/source",
                 json!({ "stream": { "stream": "ORDERS" } }),
                 json!({}),
-                "exactly one of webhook, stream and poll",
+                "exactly one of webhook, stream, poll and batch",
             ),
-            ("/spec/source/stream", Value::Null, json!({ "stream": "S" }), "exactly one of webhook, stream and poll"),
+            (
+                "/spec/source/stream",
+                Value::Null,
+                json!({ "stream": "S" }),
+                "exactly one of webhook, stream, poll and batch",
+            ),
             (
                 "/spec/source",
                 json!({ "stream": { "stream": "ORDERS" } }),

@@ -46,6 +46,21 @@ pub const ALL_LIMITS: &str = "limit.*";
 /// The KV keys that say that a lane is held.
 pub const ALL_HOLDS: &str = "hold.*";
 
+/// The KV key of how far a batch source is read.
+pub fn batch_key(integration: &ShortUid) -> String {
+    format!("batch.{integration}")
+}
+
+/// The KV key of an object below a prefix that was read whole.
+pub fn batch_object_key(integration: &ShortUid, object: &str) -> String {
+    format!("batch.{integration}.{}", super::hash(object.as_bytes(), 26))
+}
+
+/// All objects of a batch source that were read whole.
+pub fn batch_object_keys(integration: &ShortUid) -> String {
+    format!("batch.{integration}.*")
+}
+
 /// The KV key of an Integration's trim record.
 pub fn trim_key(integration: &ShortUid) -> String {
     format!("trim.{integration}")

@@ -47,7 +47,12 @@ pub async fn apply_children(kubernetes: &Kubernetes, plan: &Plan) -> Result<Depl
     if let Some(service) = &plan.service {
         kubernetes.apply(namespace, service).await?;
     }
-    Ok(kubernetes.apply(namespace, &plan.deployment).await?)
+    let deployment = kubernetes.apply(namespace, &plan.deployment).await?;
+    // Last: whatever it starts finds streams, a wish and lanes.
+    if let Some(cron_job) = &plan.cron_job {
+        kubernetes.apply(namespace, cron_job).await?;
+    }
+    Ok(deployment)
 }
 
 /// Removes the configurations that no worker runs with any more.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    batch::v1::CronJob,
     core::v1::{ConfigMap, Service},
 };
 use kube::{Resource, ResourceExt, runtime::controller::Action};
@@ -167,6 +168,8 @@ async fn drain(
         return Ok(None);
     }
     context.kubernetes.delete_owned::<Service>(&identity.namespace, &child, &identity.uid).await?;
+    // Its Jobs go with it. What a file still holds was never received.
+    context.kubernetes.delete_owned::<CronJob>(&identity.namespace, &child, &identity.uid).await?;
     let mut pending = 0;
     for lane in &plan.lanes {
         pending += reports::lane_pending(jetstream, plan, lane).await?.messages;
@@ -220,6 +223,7 @@ async fn delete_children(integration: &Integration, context: &Context) -> Result
     let uid = integration.uid().unwrap_or_default();
     let child = names::child(&name);
     let kubernetes = &context.kubernetes;
+    kubernetes.delete_owned::<CronJob>(&namespace, &child, &uid).await?;
     kubernetes.delete_owned::<Deployment>(&namespace, &child, &uid).await?;
     kubernetes.delete_owned::<Service>(&namespace, &child, &uid).await?;
     let labels = format!("{}={uid}", meta::UID_LABEL);

@@ -156,7 +156,11 @@ async fn see(
     }
     let shared = accounts::shared(&jetstream, &plan.jetstream).await?;
     context.visits.see_lanes(integration, lane_views(integration, &figures, &workers, &shared));
-    Ok(Observations { workers: reports, figures, shared })
+    let batch = match &plan.cron_job {
+        Some(_) => reports::batch(&jetstream, &plan.jetstream).await?,
+        None => None,
+    };
+    Ok(Observations { workers: reports, figures, shared, batch })
 }
 
 /// The figures, read anew if that is due.

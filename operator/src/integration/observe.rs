@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, ServiceAccount};
 use kube::ResourceExt;
 use ropeway_crds::{
     Destination, DestinationSpec, Integration, IntegrationSpec,
@@ -32,6 +32,17 @@ pub struct Observed {
     pub config_maps: BTreeMap<String, Option<BTreeMap<String, String>>>,
     /// The service account that it names.
     pub service_account: Option<AccountFact>,
+    /// The claim that a batch source reads from.
+    pub claim: Option<ClaimFact>,
+}
+
+/// Whether a PersistentVolumeClaim is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimFact {
+    /// It is.
+    There,
+    /// It is not.
+    Missing,
 }
 
 /// A Destination that an Integration names.
@@ -95,8 +106,10 @@ pub fn source_keys(spec: &IntegrationSpec) -> Vec<(&'static str, SecretKeyRef)> 
     let verification = webhook.clone().flat_map(|webhook| webhook.verification.secret_keys()).cloned();
     let tls = webhook.filter_map(|webhook| webhook.tls.as_ref()).flat_map(WebhookTls::secret_keys);
     let verification = verification.map(|key| ("spec.source.webhook.verification", key));
+    let tls = tls.map(|key| ("spec.source.webhook.tls.certificateRef", key));
     let poll = spec.source.poll.iter().flat_map(Poll::secret_keys).map(|key| ("spec.source.poll", key));
-    verification.chain(tls.map(|key| ("spec.source.webhook.tls.certificateRef", key))).chain(poll).collect()
+    let batch = spec.source.batch.iter().flat_map(|batch| batch.secret_keys());
+    verification.chain(tls).chain(poll).chain(batch.map(|key| ("spec.source.batch.from", key))).collect()
 }
 
 impl Observed {
@@ -144,7 +157,16 @@ pub async fn observe(
         None => None,
         Some(name) => Some(account_fact(kubernetes.get::<ServiceAccount>(&namespace, name).await?)),
     };
+    let file = integration.spec.source.batch.as_ref().and_then(|batch| batch.from.file.as_ref());
+    let claim = match file {
+        None => None,
+        Some(file) => match kubernetes.get::<PersistentVolumeClaim>(&namespace, &file.claim_name).await? {
+            Some(_) => Some(ClaimFact::There),
+            None => Some(ClaimFact::Missing),
+        },
+    };
     Ok(Observed {
+        claim,
         integration: integration.clone(),
         namespace_uid: namespace_uid.to_owned(),
         destinations,

@@ -3,6 +3,7 @@
 use async_nats::jetstream::{consumer, stream};
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    batch::v1::CronJob,
     core::v1::{ConfigMap, Service},
 };
 use ropeway_crds::{
@@ -10,15 +11,17 @@ use ropeway_crds::{
     names::{LaneId, NamespaceNames, ShortUid},
     report::Wish,
     source::StreamStart,
-    worker_config::WorkerConfig,
+    worker_config::{SourceConfig, WorkerConfig},
 };
 
 use crate::integration::resolve::{Identity, Resolved, ResolvedSource};
 
 pub mod config;
 pub mod config_map;
+pub mod cron_job;
 pub mod deployment;
 pub mod meta;
+pub mod pod;
 pub mod service;
 pub mod streams;
 
@@ -50,6 +53,8 @@ pub struct Plan {
     pub config_map: ConfigMap,
     /// The workers.
     pub deployment: Deployment,
+    /// What starts the reading of files, for a source that has some.
+    pub cron_job: Option<CronJob>,
     /// The address inside the cluster, for a source that has one.
     pub service: Option<Service>,
     /// Where events are sent to, for a source that has an address.
@@ -127,7 +132,12 @@ pub fn plan(resolved: &Resolved, settings: &Settings) -> Plan {
         ResolvedSource::Events { path, .. } => path.as_ref(),
         ResolvedSource::Stream { .. } => None,
     };
+    let batch = match &resolved.config.source {
+        SourceConfig::Batch(batch) => Some(batch),
+        _ => None,
+    };
     Plan {
+        cron_job: batch.map(|batch| cron_job::cron_job(resolved, batch, settings, &map_name)),
         jetstream: streams::jetstream_plan(identity, &resolved.source, &resolved.lanes, resolved.state, settings),
         fingerprint: WorkerConfig::fingerprint(&bytes),
         deployment: deployment::deployment(resolved, settings, &map_name),

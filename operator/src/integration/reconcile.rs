@@ -94,17 +94,20 @@ async fn visit(integration: &Integration, context: &Context) -> Result<Action, E
     }
     ensure_finalizer(integration, context).await?;
     let recent = context.visits.recent(integration);
-    let (visit, failure) = match recent.filter(|visit| context.args.watch_secrets || !misses_a_secret(visit)) {
+    let looks_again = |visit: &Visit| !context.args.watch_secrets && misses_a_secret(visit) || misses_a_claim(visit);
+    let (visit, failure) = match recent.filter(|visit| !looks_again(visit)) {
         Some(visit) => (visit, None),
         None => full_visit(integration, context).await?,
     };
     let fault = failure.as_ref().map(Error::finding);
     // Without a plan there are no workers that could report anything.
     let hopeless = !visit.findings.is_empty() && visit.plan.is_none();
+    // Of a claim no watch tells.
+    let is_watched = !visit.findings.iter().any(|finding| finding.reason == Reason::ClaimNotFound);
     let Look { settled, failure: blind } = look(integration, context, visit, fault.as_ref()).await?;
     match failure.or(blind) {
         Some(failure) => Err(failure),
-        None if hopeless && context.args.watch_secrets => Ok(Action::requeue(WAITING)),
+        None if hopeless && is_watched && context.args.watch_secrets => Ok(Action::requeue(WAITING)),
         None => Ok(Action::requeue(if settled { CALM } else { BUSY })),
     }
 }
@@ -114,6 +117,11 @@ async fn visit(integration: &Integration, context: &Context) -> Result<Action, E
 fn misses_a_secret(visit: &Visit) -> bool {
     let missing = |finding: &Finding| matches!(finding.reason, Reason::SecretNotFound | Reason::SecretKeyNotFound);
     visit.findings.iter().any(missing) && visit.time.elapsed() > CALM / 2
+}
+
+/// Whether a claim was missing, which nothing tells of: claims are not watched.
+fn misses_a_claim(visit: &Visit) -> bool {
+    visit.findings.iter().any(|finding| finding.reason == Reason::ClaimNotFound) && visit.time.elapsed() > CALM / 2
 }
 
 async fn ensure_finalizer(integration: &Integration, context: &Context) -> Result<(), Error> {

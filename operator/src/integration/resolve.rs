@@ -22,6 +22,7 @@ use ropeway_mapping::{CompileError, Program, Purpose};
 
 use crate::integration::observe::{Account, Observed};
 
+mod batch;
 mod expressions;
 mod outline;
 mod poll;
@@ -143,6 +144,7 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     let identity = Identity::of(&observed.integration, &observed.namespace_uid);
     values::check(observed, &mut findings);
     poll::check(&observed.integration.spec, &mut findings);
+    batch::check(observed, &mut findings);
     references::check_account(observed, &mut findings);
     let secrets = references::secrets(observed, &mut findings);
     let programs = expressions::resolve(observed, &identity, compile, &mut findings);
@@ -150,7 +152,7 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     let lanes = lane_configs(observed, &programs, &mut findings);
     let source = source(&observed.integration.spec);
     if source.is_none() {
-        let message = "spec.source: give exactly one of webhook, stream and poll";
+        let message = "spec.source: give exactly one of webhook, stream, poll and batch";
         findings.push(Finding::fails(ConditionType::SourceReady, Reason::InvalidSpec, message));
     }
     match source {

@@ -80,7 +80,7 @@ pub fn status(known: &Known<'_>) -> IntegrationStatus {
     if let (Some(observations), Some(plan), Some(workers)) = (known.observations, known.plan, &workers) {
         let since = known.integration.creation_timestamp().unwrap_or(Time(known.now));
         let totals = delivery::totals(since, observations, plan, workers);
-        next.source = Some(source::status(observations, next.source.take()));
+        next.source = Some(source::status(known, observations, next.source.take()));
         next.delivery = Some(delivery::with_earlier(totals, next.delivery));
         next.dead_letters = Some(delivery::dead_letters(&observations.figures));
         next.destinations = delivery::lanes(observations, plan, workers, &next.destinations);
@@ -112,7 +112,7 @@ pub fn worth_writing(
     }
     let without_figures = |status: &IntegrationStatus| {
         let mut plain = status.clone();
-        plain.source = None;
+        plain.source = status.source.as_ref().map(source::without_figures);
         plain.delivery = None;
         plain.dead_letters = None;
         for condition in &mut plain.conditions {

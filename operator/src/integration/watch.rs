@@ -8,6 +8,7 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::Deployment,
+        batch::v1::CronJob,
         core::v1::{ConfigMap, Secret, Service},
     },
 };
@@ -62,7 +63,8 @@ pub fn run(context: Arc<Context>, namespace: Option<String>, stop: CancellationT
     let mut controller = Controller::for_stream(objects, reader)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .watches(scoped::<Deployment>(&client, scope), owned.clone(), owner(&context))
-        .watches(scoped::<Service>(&client, scope), owned, owner(&context))
+        .watches(scoped::<Service>(&client, scope), owned.clone(), owner(&context))
+        .watches(scoped::<CronJob>(&client, scope), owned, owner(&context))
         .watches_stream(changes(scoped::<DeserializeGuard<Destination>>(&client, scope)), {
             referring(&context, |references, name| references.destinations.contains(name))
         })

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use jiff::Timestamp;
 use ropeway_crds::{
+    batch_run::BatchRecord,
     counters::CountsByDestination,
     names::{self, NamespaceNames, ShortUid},
     poll::PollRecord,
@@ -46,6 +47,8 @@ pub struct Observations {
     pub figures: Figures,
     /// What workers share about Destinations and lanes.
     pub shared: Shared,
+    /// How far a batch source is read.
+    pub batch: Option<BatchRecord>,
 }
 
 /// What is counted.
@@ -95,6 +98,17 @@ pub async fn workers(
     let reports: Vec<WorkerReport> = values.iter().filter_map(|(_, body)| serde_json::from_slice(body).ok()).collect();
     let unreadable = total.saturating_sub(reports.len());
     Ok((reports, u64::try_from(unreadable).unwrap_or(u64::MAX)))
+}
+
+/// How far a batch source is read; none for other sources, and where what stands there makes no sense.
+///
+/// # Errors
+/// If JetStream can't be asked.
+pub async fn batch(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Option<BatchRecord>, NatsError> {
+    let bucket = plan.names.state_bucket();
+    let subject = bucket_subject(&bucket, &names::batch_key(&plan.integration));
+    let found = jetstream.last_message(&bucket_stream(&bucket), &subject).await?;
+    Ok(found.and_then(|found| serde_json::from_slice(&found.body).ok()))
 }
 
 /// Removes heartbeats that nobody needs any more.

@@ -181,10 +181,12 @@ fn the_rights_are_what_the_operator_calls_and_nothing_else() {
         [
             "/configmaps: get list watch create patch delete",
             "/namespaces: get",
+            "/persistentvolumeclaims: get",
             "/secrets: get list watch",
             "/serviceaccounts: get",
             "/services: get list watch create patch delete",
             "apps/deployments: get list watch create patch delete",
+            "batch/cronjobs: get list watch create patch delete",
             "events.k8s.io/events: create patch",
             "ropeway.dev/destinations/status: patch",
             "ropeway.dev/destinations: get list watch patch",

@@ -1,5 +1,6 @@
 //! Everything on a real node. Runs with `make test-cluster`.
 
+mod batch;
 mod broken;
 mod deletion;
 mod delivery;

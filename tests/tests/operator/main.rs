@@ -4,6 +4,7 @@
 //! pods here: a test that needs a worker plays the kubelet.
 
 mod api_server;
+mod batch;
 mod circuit;
 mod conditions;
 mod crash;

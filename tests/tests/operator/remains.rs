@@ -7,6 +7,7 @@ use async_nats::jetstream::{self, stream};
 use futures::TryStreamExt as _;
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    batch::v1::CronJob,
     core::v1::{ConfigMap, Namespace, Service},
 };
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -42,7 +43,7 @@ pub struct Identity {
 /// What there is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remains {
-    /// Deployments, Services and configurations as masked text.
+    /// Deployments, CronJobs, Services and configurations as masked text.
     pub children: Vec<String>,
     /// Integration and Destinations likewise.
     pub resources: Vec<String>,
@@ -112,6 +113,10 @@ async fn look_at_objects(place: &Place, identity: &Identity, remains: &mut Remai
         // Written by its controller, whenever that comes to it.
         deployment.status = None;
         remains.children.push(by_name(identity.text(deployment)));
+    }
+    for mut cron_job in place.all::<CronJob>().list(&ours).await?.items {
+        cron_job.status = None;
+        remains.children.push(by_name(identity.text(cron_job)));
     }
     for service in place.all::<Service>().list(&ours).await?.items {
         remains.children.push(identity.text(service));

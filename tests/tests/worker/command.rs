@@ -213,3 +213,32 @@ fn a_local_run_takes_events_shows_its_status_and_reads_its_files_again() {
     eventually("the end of the local run", || dev.check().is_err().then_some(()));
     assert!(text(&dlq()).contains("there is no local run in .ropeway"), "{}", text(&dlq()));
 }
+
+#[test]
+fn a_local_run_of_a_batch_source_reads_its_file_at_the_start() {
+    let scratch = Scratch::new("dev-batch").expect("a folder");
+    let (data, log) = (scratch.path().join(".ropeway").display().to_string(), scratch.path().join("dev.log"));
+    let example = root().join("examples/accounts-to-crm").display().to_string();
+    let arguments = ["dev", &example, "--sink", "--listen", "127.0.0.1:0", "--data", &data];
+    let tools = programs::find("nats-server").expect("nats-server is there");
+    let path = format!("{}:{}", tools.parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default());
+    let launch = Launch::at(program("ropeway-under-test").expect("built")).arguments(arguments).variable("PATH", path);
+    let _dev = Process::start("ropeway dev", launch, &log).expect("it starts");
+    let status = || -> Value {
+        let shown = ropeway(&["status", "--dev", &data, "--output", "json"]);
+        let statuses: Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+        statuses["accounts-to-crm"].clone()
+    };
+    let settled = eventually("all rows delivered", || {
+        let status = status();
+        let done = status["source"]["lastRun"]["outcome"] == "Complete" && status["delivery"]["pending"] == 0;
+        (done && status["delivery"]["delivered"] == 117).then_some(status)
+    });
+    let run = &settled["source"]["lastRun"];
+    assert_eq!((&run["rows"], &run["refused"], &run["stored"]), (&120.into(), &2.into(), &118.into()), "{run}");
+    // One row before them takes two lines.
+    assert_eq!(run["refusedLines"], serde_json::json!([66, 93]), "{run}");
+    assert_eq!(settled["delivery"]["filtered"], 1);
+    let letters = text(&ropeway(&["dlq", "ls", "accounts-to-crm", "--data", &data]));
+    assert!(letters.contains("_source") && letters.contains("line 66"), "{letters}");
+}

@@ -1,5 +1,9 @@
 //! Workers against a real nats-server. Runs with `cargo test --package ropeway-tests --test worker`.
 
+mod batch;
+mod batch_kills;
+mod batch_memory;
+mod batch_objects;
 mod command;
 mod dead_letters;
 mod holds;

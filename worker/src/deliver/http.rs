@@ -20,6 +20,10 @@ use hyper_util::{
 use ropeway_crds::auth::Tls;
 use secrecy::{ExposeSecret, SecretSlice};
 
+mod open;
+
+pub use open::{Chunks, Opened};
+
 use super::{
     address::{AddressPolicy, AddressRefused},
     connect::{self, Connector},

@@ -106,7 +106,8 @@ impl Store {
         }
         let data = Data::parse(data.as_ref().unwrap_or(&body)).ok().filter(Data::is_object)?;
         let delivery = ulid::Ulid::generate().to_string();
-        let stable = id.or_else(|| self.computed_id(&data)).or(other_id).filter(|id| !id.is_empty());
+        let given = id.or_else(|| self.computed_id(&data)).filter(|id| !id.is_empty());
+        let stable = given.or(other_id).filter(|id| !id.is_empty());
         let id = stable.clone().unwrap_or_else(|| delivery.clone());
         let source = source.unwrap_or_else(|| self.defaults.source.clone());
         headers.insert("ce-id", cloud_event::encode_header(&id));

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::{Shared, Worker};
 use crate::{
+    config::Prepared,
     deliver::http::HttpDoor,
     intake::{
         address::{Address, Transport},
@@ -24,6 +25,7 @@ use crate::{
         verify::{Verifier, jwt::Issuer},
         webhook::Webhook,
     },
+    io::jetstream::Broker,
 };
 
 /// What a way in is given beside its configuration.
@@ -48,7 +50,7 @@ impl Worker {
     /// Adds the way in. A stream of the user's needs none: its lanes read it themselves.
     pub(super) fn add_source(&mut self, shared: &Shared<'_>, integration: &IntegrationConfig, inputs: Inputs) {
         let Inputs { id, state, problem } = inputs;
-        let store = store(shared, integration, id);
+        let store = store(shared.prepared, shared.broker, integration, id);
         match &integration.source {
             SourceConfig::Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls } => {
                 let (public_url, tls) = (public_url.clone(), tls.as_ref());
@@ -76,6 +78,8 @@ impl Worker {
                     }));
                 }
             },
+            // Jobs read it; these workers have its lanes.
+            SourceConfig::Batch(_) => {}
         }
     }
 
@@ -110,17 +114,20 @@ impl Worker {
     }
 }
 
-fn store(shared: &Shared<'_>, integration: &IntegrationConfig, id: Option<Program>) -> Store {
+/// Where an Integration's events are stored.
+pub(super) fn store(
+    prepared: &Prepared,
+    broker: &Broker,
+    integration: &IntegrationConfig,
+    id: Option<Program>,
+) -> Store {
     Store {
         uid: integration.uid.clone(),
-        integration: IntegrationName {
-            name: integration.name.clone(),
-            namespace: shared.prepared.config.namespace.clone(),
-        },
+        integration: IntegrationName { name: integration.name.clone(), namespace: prepared.config.namespace.clone() },
         defaults: integration.event.clone(),
         id,
         retention: integration.dead_letter_retention.std(),
-        broker: shared.broker.clone(),
+        broker: broker.clone(),
     }
 }
 

@@ -47,13 +47,9 @@ pub(super) async fn own(
         discarded += jetstream.purge(&names.dead_letters_stream(), &names.dead_letters_of(integration)).await?;
     }
     let bucket = names.state_bucket();
-    let keys = [
-        names::wish_key(integration),
-        names::heartbeat_keys(integration),
-        names::trim_key(integration),
-        names::poll_key(integration),
-    ];
-    for key in keys {
+    let own = [names::poll_key(integration), names::batch_key(integration), names::batch_object_keys(integration)];
+    let always = [names::wish_key(integration), names::heartbeat_keys(integration), names::trim_key(integration)];
+    for key in always.into_iter().chain(own) {
         jetstream.purge_entries(&bucket, &key).await?;
     }
     Ok(discarded)

@@ -200,3 +200,60 @@ fn labels_hold_long_names_and_children_are_owned() {
     let owner = &meta::child(&identity, "x".into()).owner_references.unwrap()[0];
     assert_eq!((owner.kind.as_str(), owner.uid.as_str()), ("Integration", "iu"));
 }
+
+#[test]
+fn a_batch_source_has_a_cron_job_whose_pod_is_that_of_the_workers_with_another_command() {
+    let batch = |extra: Value| {
+        let mut source = json!({
+            "schedule": "0 2 * * *", "timeZone": "Europe/Berlin", "format": { "csv": {} },
+            "from": { "file": { "claimName": "exports", "path": "a.csv" } },
+        });
+        source.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let mut resolved = resolved();
+        resolved.config.source = SourceConfig::Batch(Box::new(serde_json::from_value(source).unwrap()));
+        resolved
+    };
+    assert_eq!(plan(&resolved(), &settings()).cron_job, None);
+    let plan_of = |resolved: &Resolved| plan(resolved, &settings());
+    let plan = plan_of(&batch(json!({})));
+    let job = serde_json::to_value(plan.cron_job.unwrap()).unwrap();
+    let spec = &job["spec"];
+    assert_eq!(job["metadata"]["name"], "ropeway-signups");
+    for (field, value) in [
+        ("schedule", json!("0 2 * * *")),
+        ("timeZone", json!("Europe/Berlin")),
+        ("concurrencyPolicy", json!("Forbid")),
+        ("suspend", json!(false)),
+        ("startingDeadlineSeconds", json!(3600)),
+    ] {
+        assert_eq!(spec[field], value, "{field}");
+    }
+    let job = &spec["jobTemplate"]["spec"];
+    let rule = &job["podFailurePolicy"]["rules"][0];
+    assert_eq!((&job["backoffLimit"], &rule["onExitCodes"]["values"]), (&json!(5), &json!([3, 4])));
+    let labels = job["template"]["metadata"]["labels"].as_object().unwrap();
+    assert!(!labels.contains_key("ropeway.dev/uid"), "the workers' selector must not find it: {labels:?}");
+    assert_eq!(labels["app.kubernetes.io/name"], "ropeway-worker", "NATS lets pods with this name in");
+    let pod = &job["template"]["spec"];
+    let deployment = serde_json::to_value(plan.deployment).unwrap();
+    let worker = &deployment["spec"]["template"]["spec"];
+    assert_eq!(pod["restartPolicy"], "Never");
+    assert_eq!(pod["securityContext"], worker["securityContext"]);
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    let (reads, serves) = (&pod["containers"][0], &worker["containers"][0]);
+    for same in ["name", "image", "command", "env", "securityContext", "resources"] {
+        assert_eq!(reads[same], serves[same], "{same}");
+    }
+    let arguments = reads["args"].as_array().unwrap();
+    assert_eq!(arguments[..7], serves["args"].as_array().unwrap()[..]);
+    assert_eq!(arguments[7..], [json!("batch"), json!("--claim=/var/run/ropeway/claim")]);
+    assert!(reads["ports"].is_null() && reads["livenessProbe"].is_null() && reads["readinessProbe"].is_null());
+    let claim = pod["volumes"].as_array().unwrap().last().unwrap();
+    assert_eq!(claim["persistentVolumeClaim"], json!({ "claimName": "exports", "readOnly": true }));
+    assert!(!worker.to_string().contains("persistentVolumeClaim"), "only the Jobs' pods have the claim");
+    assert_eq!(pod["volumes"][0]["configMap"]["optional"], true);
+    let suspended = |resolved: &Resolved| plan_of(resolved).cron_job.unwrap().spec.unwrap().suspend;
+    assert_eq!(suspended(&batch(json!({ "suspend": true }))), Some(true));
+    assert_eq!(suspended(&Resolved { state: State::Stopped, ..batch(json!({})) }), Some(true));
+    assert_eq!(suspended(&Resolved { state: State::Paused, ..batch(json!({})) }), Some(false));
+}

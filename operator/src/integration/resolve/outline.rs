@@ -56,7 +56,7 @@ pub(super) fn retention(spec: &IntegrationSpec) -> Duration {
 
 /// Where events are, and what workers are told about it.
 pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceConfig)> {
-    let Source { webhook, stream, poll } = &spec.source;
+    let Source { webhook, stream, poll, batch } = &spec.source;
     spec.source.pattern()?;
     if let Some(source) = stream {
         let subjects = source.subjects.iter().flatten().map(|subject| subject.0.clone()).collect();
@@ -67,6 +67,9 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
     }
     if let Some(poll) = poll {
         return Some((own_stream(spec, None), SourceConfig::Poll { poll: Box::new(poll.clone()) }));
+    }
+    if let Some(batch) = batch {
+        return Some((own_stream(spec, None), SourceConfig::Batch(Box::new(batch.clone()))));
     }
     let webhook = webhook.clone()?;
     let Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls, expose: _ } = webhook;

@@ -5,7 +5,7 @@ use ropeway_mapping::compile;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::integration::observe::{Account, AccountFact};
+use crate::integration::observe::{Account, AccountFact, ClaimFact};
 
 fn integration() -> Value {
     json!({
@@ -44,6 +44,7 @@ fn observed(integration: Value) -> Observed {
         secrets: BTreeMap::from([("keys".into(), Some(["hook", "token"].map(String::from).into()))]),
         config_maps: BTreeMap::from([("programs".into(), Some(BTreeMap::from([("shape".into(), ".".into())])))]),
         service_account: None,
+        claim: None,
     }
 }
 
@@ -224,7 +225,7 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
             |it| it.integration.spec.source.webhook = None,
             SourceReady,
             Reason::InvalidSpec,
-            "exactly one of webhook, stream and poll",
+            "exactly one of webhook, stream, poll and batch",
         ),
         (
             "tiny stream",
@@ -290,4 +291,40 @@ fn a_compiler_that_does_not_run_says_nothing_about_the_expression() {
         findings.iter().all(|finding| finding.status.is_none() && finding.reason == Reason::Failed),
         "{findings:?}"
     );
+}
+
+#[test]
+fn a_batch_source_is_checked_where_its_schema_can_not() {
+    let with = |change: fn(&mut Value)| {
+        let mut object = integration();
+        object["spec"]["source"] = json!({ "batch": {
+            "schedule": "0 2 * * *", "from": { "file": { "claimName": "exports", "path": "a.csv" } },
+            "format": { "csv": {} },
+        } });
+        change(&mut object["spec"]["source"]["batch"]);
+        observed(object)
+    };
+    let fine = with(|_| {});
+    let source = resolved(&fine).unwrap();
+    assert!(matches!(source.source, ResolvedSource::Events { path: None, .. }), "{:?}", source.source);
+    let missing = Observed { claim: Some(ClaimFact::Missing), ..fine };
+    let http = |url: &str| {
+        json!({ "http": { "url": url, "auth": { "bearer": { "token": {
+        "valueFrom": { "secretKeyRef": { "name": "exports", "key": "token" } } } } } } })
+    };
+    let mut secret = with(|_| {});
+    secret.integration.spec.source.batch.as_mut().unwrap().from =
+        serde_json::from_value(http("https://a.example/")).unwrap();
+    for (observed, reason, message) in [
+        (missing, Reason::ClaimNotFound, "spec.source.batch.from.file.claimName: there is no PersistentVolumeClaim"),
+        (secret, Reason::SecretNotFound, "spec.source.batch.from: there is no Secret \"exports\""),
+        (with(|it| it["schedule"] = json!("0 25 * * *")), Reason::InvalidSpec, "spec.source.batch.schedule: "),
+        (with(|it| it["timeZone"] = json!("Mars/Base")), Reason::InvalidSpec, "spec.source.batch.timeZone: "),
+        (with(|it| it["maxRowBytes"] = json!("1Mi")), Reason::InvalidSpec, "spec.source.batch.maxRowBytes: "),
+    ] {
+        let findings = resolved(&observed).unwrap_err();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].reason, reason);
+        assert!(findings[0].message.starts_with(message), "{findings:?}");
+    }
 }

@@ -88,6 +88,9 @@ fn source(known: &Known<'_>, workers: Option<&Workers>) -> Finding {
         let Problem { reason, message } = problem;
         return Finding::fails(kind, known_reason(reason), format!("a worker reports: {message}"));
     }
+    if let Some(failing) = super::source::failing(known) {
+        return failing;
+    }
     match (known.plan, known.findings.is_empty()) {
         (Some(_), _) => Finding::holds(kind, Reason::StreamReady, "streams and consumers are as wanted"),
         (None, true) => Finding::unknown(kind, Reason::Pending, "not looked at yet"),
@@ -194,6 +197,8 @@ fn is_hopeless(finding: &Finding) -> bool {
                 | Reason::SecretNotFound
                 | Reason::SecretKeyNotFound
                 | Reason::ConfigMapNotFound
+                | Reason::ClaimNotFound
+                | Reason::BatchFailing
                 | Reason::InvalidSpec
                 | Reason::ServiceAccountNotAllowed
                 | Reason::StreamNotFound

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use ropeway_crds::{
     account::{Cause, CircuitRecord, CircuitState, LaneHold},
+    batch_run::{BatchRecord, BatchRun, Outcome},
     condition::{ConditionType, Reason},
     report::{Failure, LaneReport, Problem, WorkerReport},
 };
@@ -217,6 +218,24 @@ fn cases() -> Vec<Case> {
             "config map",
             |it| it.findings.push(finding(DestinationsResolved, Reason::ConfigMapNotFound)),
             ("False", Reason::ConfigMapNotFound),
+            healthy,
+            "stalled",
+        ),
+        (
+            "claim",
+            |it| it.findings.push(finding(SourceReady, Reason::ClaimNotFound)),
+            ("False", Reason::ClaimNotFound),
+            healthy,
+            "stalled",
+        ),
+        (
+            "a run that failed",
+            |it| {
+                let run = BatchRun { outcome: Outcome::Failed, ..BatchRun::default() };
+                let record = BatchRecord { run, ..BatchRecord::default() };
+                it.observations.as_mut().unwrap().batch = Some(record);
+            },
+            ("False", Reason::BatchFailing),
             healthy,
             "stalled",
         ),
@@ -501,6 +520,12 @@ fn every_reason_is_reached() {
     for (_, change, ..) in cases() {
         let mut world = world();
         change(&mut world);
+        seen.extend(world.status().conditions.into_iter().map(|condition| condition.reason));
+    }
+    // What a poller reports of its runs is known by its word.
+    for word in ["PollFailing", "PollRefused", "PollUnreadable", "PollPagination"] {
+        let mut world = world();
+        world.source(word);
         seen.extend(world.status().conditions.into_iter().map(|condition| condition.reason));
     }
     // Of workers that went missing and of Destinations other tables speak.
