@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Builds the programs that the tests and `make demo` run, into .tools/, and installs the Debian packages they need.
 #
-#   scripts/tools.sh [nats|kubernetes|node|helm|link|deny|all]…
+#   scripts/tools.sh [nats|kubernetes|node|helm|signers|link|deny|all]…
 #
 #   nats        nats-server
 #   kubernetes  etcd, kube-apiserver, kube-controller-manager, kubectl
 #   node        the rest of a real node: kube-scheduler, kubelet, kube-proxy, CNI, containerd, DNS, image tools
 #   helm        helm
+#   signers     vendors' own webhook libraries, for Node.js (tests/peers/signers)
 #   deny        cargo-deny, for licences and bans
 #   link        mold, which .cargo/config.toml names as the linker
 #   all         everything (the default)
@@ -109,6 +110,19 @@ image_tools() {
   keep_stamp image
 }
 
+# Installed beside their scripts; nothing of a package is run by the install.
+signers() {
+  local folder=$root/tests/peers/signers
+  new_stamp=$(cat "$0" "$folder/package.json" "$folder/package-lock.json" | sha256sum | cut -d' ' -f1)
+  [[ -d $folder/node_modules && -f $tools/stamps/signers && $(cat "$tools/stamps/signers") == "$new_stamp" ]] && return
+  command -v node >/dev/null && command -v npm >/dev/null ||
+    fail "Node.js is missing; install Node.js 20 or later with npm, such as by: sudo apt-get install nodejs npm"
+  say "installing vendors' webhook libraries"
+  (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel error) ||
+    fail "vendors' webhook libraries could not be installed; run again: scripts/tools.sh signers"
+  keep_stamp signers
+}
+
 link() { packages mold:mold; }
 
 deny() {
@@ -147,9 +161,9 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- all
 for part in "$@"; do
   case $part in
-    nats | kubernetes | node | helm | link | deny) "$part" ;;
+    nats | kubernetes | node | helm | signers | link | deny) "$part" ;;
     image) image_tools ;;
-    all) link; nats; node; helm; deny ;;
-    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, image, link, deny, all" ;;
+    all) link; nats; node; helm; signers; deny ;;
+    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, image, link, deny, all" ;;
   esac
 done

@@ -30,6 +30,8 @@ pub struct Arrival {
     pub ids: Vec<String>,
     /// The whole body.
     pub record: Value,
+    /// The body's bytes, as they came.
+    pub body: Bytes,
     /// Its headers.
     pub headers: HeaderMap,
     /// When it arrived.
@@ -200,6 +202,7 @@ async fn take(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: 
             id,
             ids,
             record,
+            body,
             headers,
             time: Instant::now(),
             status: reply.status,

@@ -9,20 +9,20 @@ use std::{
 };
 
 use jiff::Timestamp;
-use ropeway_cli::{
-    dev::local::{Local, LocalIntegration},
-    manifest::{Manifests, load},
-    stage::{Staged, stage},
-};
+use ropeway_cli::dev::local::{Local, LocalIntegration};
 use ropeway_crds::{Integration, integration::State, status::IntegrationStatus};
 use ropeway_operator::{
     integration::{
         apply::RemovedLane,
         lanes::{Leaving, Progress, retire},
     },
-    offline::{self, JetStream, Observations, Plan, Settings},
+    offline::{self, JetStream, Observations, Plan},
 };
 use serde_json::{Value, json};
+
+mod staging;
+
+use staging::{SecretEntry, staged};
 
 use crate::{
     Error, NatsServer,
@@ -62,6 +62,7 @@ pub struct Scene {
     scratch: Scratch,
     version: usize,
     urls: Vec<(String, String)>,
+    secrets: Vec<SecretEntry>,
     removed: Vec<RemovedLane>,
 }
 
@@ -100,7 +101,16 @@ impl Scene {
     /// As [`Scene::new`].
     pub async fn with_urls(spec: Value, urls: &[(&str, &str)]) -> Result<Self, Error> {
         let urls = urls.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect();
-        Self::set(NatsServer::start().await?, spec, urls).await
+        Self::set(NatsServer::start().await?, spec, urls, Vec::new()).await
+    }
+
+    /// The same, with entries of Secrets of its own: name, key and value.
+    ///
+    /// # Errors
+    /// As [`Scene::new`].
+    pub async fn with_secrets(spec: Value, secrets: &[(&str, &str, &str)]) -> Result<Self, Error> {
+        let own = secrets.iter().map(|(name, key, value)| ((*name).into(), (*key).into(), (*value).into()));
+        Self::set(NatsServer::start().await?, spec, Vec::new(), own.collect()).await
     }
 
     /// The same on a server that runs.
@@ -108,21 +118,40 @@ impl Scene {
     /// # Errors
     /// As [`Scene::new`].
     pub async fn on(nats: NatsServer, spec: Value) -> Result<Self, Error> {
-        Self::set(nats, spec, Vec::new()).await
+        Self::set(nats, spec, Vec::new(), Vec::new()).await
     }
 
-    async fn set(nats: NatsServer, spec: Value, urls: Vec<(String, String)>) -> Result<Self, Error> {
+    async fn set(
+        nats: NatsServer,
+        spec: Value,
+        urls: Vec<(String, String)>,
+        mut secrets: Vec<SecretEntry>,
+    ) -> Result<Self, Error> {
         let scratch = Scratch::new("scene")?;
         let receiver = Arc::new(Receiver::start().await?);
         let client = ropeway_nats::connect(&ropeway_nats::Settings::open(nats.url()), "scene").await;
         let jetstream = JetStream::new(client.map_err(|error| Error::Scene(error.to_string()))?);
         for (key, value) in [("token", TOKEN), ("signing", SIGNING_KEY), ("signing-next", NEXT_SIGNING_KEY)] {
-            write(&scratch.path().join("secrets/hook").join(key), value.as_bytes())?;
+            secrets.push(("hook".into(), key.into(), value.into()));
+        }
+        for (name, key, value) in &secrets {
+            mount(&scratch, name, key, value)?;
         }
         let account = json!({ "circuitBreaker": { "failureThreshold": 1000, "minimumRequests": 100_000 } });
-        let plan = staged(&scratch, &receiver, &spec, &account, &urls)?.plan;
-        let mut scene =
-            Self { nats, receiver, plan, spec, account, jetstream, scratch, version: 0, urls, removed: Vec::new() };
+        let plan = staged(&scratch, &receiver, &spec, &account, &urls, &secrets)?.plan;
+        let mut scene = Self {
+            nats,
+            receiver,
+            plan,
+            spec,
+            account,
+            jetstream,
+            scratch,
+            version: 0,
+            urls,
+            secrets,
+            removed: Vec::new(),
+        };
         scene.apply().await?;
         Ok(scene)
     }
@@ -132,7 +161,7 @@ impl Scene {
     /// # Errors
     /// When the spec is wrong or the server can't be asked.
     pub async fn apply(&mut self) -> Result<(), Error> {
-        self.plan = staged(&self.scratch, &self.receiver, &self.spec, &self.account, &self.urls)?.plan;
+        self.plan = staged(&self.scratch, &self.receiver, &self.spec, &self.account, &self.urls, &self.secrets)?.plan;
         self.version += 1;
         let config = serde_json::to_vec(&self.plan.config).expect("plain types are writable as JSON");
         write(&self.config(), &config)?;
@@ -159,6 +188,14 @@ impl Scene {
             .await?;
         }
         Ok(())
+    }
+
+    /// Changes what workers see at an entry of a Secret, as the kubelet does.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn rotate(&self, name: &str, key: &str, value: &str) -> Result<(), Error> {
+        mount(&self.scratch, name, key, value)
     }
 
     fn config(&self) -> PathBuf {
@@ -399,72 +436,12 @@ pub fn program(name: &str) -> Result<PathBuf, Error> {
     found.ok_or_else(|| Error::Scene(format!("{name} is not built; run `cargo build --package ropeway-tests`")))
 }
 
+fn mount(scratch: &Scratch, name: &str, key: &str, value: &str) -> Result<(), Error> {
+    write(&scratch.path().join("secrets").join(name).join(key), value.as_bytes())
+}
+
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(path);
     std::fs::create_dir_all(folder).map_err(crate::error::file("make", folder))?;
     std::fs::write(path, bytes).map_err(crate::error::file("write", path))
-}
-
-/// Puts the members of one object over another's, all the way down.
-fn merge(base: &mut Value, over: &Value) {
-    match (base, over) {
-        (Value::Object(base), Value::Object(over)) => {
-            for (name, value) in over {
-                merge(base.entry(name).or_insert(Value::Null), value);
-            }
-        }
-        (base, over) => *base = over.clone(),
-    }
-}
-
-/// Writes manifests for a spec, reads them as a user's, and plans them as the operator does.
-fn staged(
-    scratch: &Scratch,
-    receiver: &Receiver,
-    spec: &Value,
-    account: &Value,
-    urls: &[(String, String)],
-) -> Result<Staged, Error> {
-    let mut documents = vec![json!({
-        "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": "scene" }, "spec": spec,
-    })];
-    documents.push(json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "hook" },
-        "stringData": { "token": TOKEN, "signing": SIGNING_KEY, "signing-next": NEXT_SIGNING_KEY },
-    }));
-    let retry = json!({ "maxAttempts": 5, "backoffDelay": "300ms", "backoffMax": "1s" });
-    for name in spec["destinations"].as_array().into_iter().flatten().filter_map(|it| it["ref"].as_str()) {
-        let url =
-            urls.iter().find(|(named, _)| named == name).map_or_else(|| receiver.url(name), |(_, url)| url.clone());
-        let mut spec = json!({
-            "provider": { "http": { "url": url } },
-            "delivery": { "timeout": "5s", "retry": retry },
-        });
-        // Another provider takes the place of this one.
-        let provider = account["provider"].as_object().and_then(|provider| provider.keys().next()).cloned();
-        match provider.as_deref() {
-            Some("webhook") => spec["provider"] = json!({ "webhook": { "url": url } }),
-            Some("nats") => spec["provider"] = json!({}),
-            _ => {}
-        }
-        merge(&mut spec, account);
-        documents.push(json!({
-            "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": name }, "spec": spec,
-        }));
-    }
-    let text: String = documents.iter().map(|document| format!("---\n{document}\n")).collect();
-    let path = scratch.path().join("manifests.yaml");
-    write(&path, text.as_bytes())?;
-    let wrong = |faults: Vec<ropeway_cli::manifest::Fault>| {
-        Error::Scene(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    };
-    let manifests: Manifests = load(&[path]).map_err(wrong)?;
-    let settings = Settings {
-        worker_image: "none".into(),
-        nats_url: "none".into(),
-        allowed_private_ranges: vec!["127.0.0.0/8".into()],
-        stream_replicas: 1,
-    };
-    let mut staged = stage(&manifests, &settings).map_err(wrong)?;
-    staged.pop().ok_or_else(|| Error::Scene("no Integration".into()))
 }

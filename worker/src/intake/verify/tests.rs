@@ -168,4 +168,5 @@ fn without_any_usable_secret_we_say_that_we_are_unable() {
     assert!(matches!(error, VerifyError::Unable(SecretError::Missing { .. })), "{error:?}");
 }
 
+mod certificate;
 mod vendors;
