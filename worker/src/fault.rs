@@ -112,3 +112,19 @@ pub fn poisoned(event: &crate::decode::Event) {
         std::process::abort();
     }
 }
+
+/// A deadline for senders.
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub fn deadline(deadline: std::time::Duration) -> std::time::Duration {
+    deadline
+}
+
+/// A deadline for senders; with `ROPEWAY_DEADLINES_FASTER=<n>` in the environment the `n`th part of it.
+#[cfg(feature = "fault-injection")]
+pub fn deadline(deadline: std::time::Duration) -> std::time::Duration {
+    static FASTER: std::sync::LazyLock<u32> = std::sync::LazyLock::new(|| {
+        std::env::var("ROPEWAY_DEADLINES_FASTER").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+    });
+    deadline / (*FASTER).max(1)
+}

@@ -122,6 +122,7 @@ pub fn main_with(args: Args) -> std::process::ExitCode {
     telemetry::start();
     // A second installation, as in a test, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    raise_open_files();
     let batch_of = args.command.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -146,5 +147,15 @@ pub fn main_with(args: Args) -> std::process::ExitCode {
             tracing::error!(%error, cause, "the worker could not start");
             std::process::ExitCode::FAILURE
         }
+    }
+}
+
+/// A connection is an open file. Many systems start programs with room for 1 024 and leave it to them to ask for the rest
+/// that they may have; where that fails, there is room for fewer senders.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
     }
 }

@@ -1,5 +1,6 @@
 //! Workers against a real nats-server. Runs with `cargo test --package ropeway-tests --test worker`.
 
+mod abuse;
 mod batch;
 mod batch_kills;
 mod batch_memory;

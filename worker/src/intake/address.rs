@@ -19,6 +19,7 @@ use super::{
     refusal::Refusal,
     verify::{SignedRequest, Verified, Verifier, VerifyError},
 };
+use crate::fault;
 
 /// How long a sender may take to send its body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -142,7 +143,7 @@ pub async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes,
         }
         Ok(read.freeze())
     };
-    let read = tokio::time::timeout(BODY_DEADLINE, reading).await.unwrap_or(Err(Refusal::TooSlow));
+    let read = tokio::time::timeout(fault::deadline(BODY_DEADLINE), reading).await.unwrap_or(Err(Refusal::TooSlow));
     if read.as_ref().is_err_and(|refusal| *refusal == Refusal::TooLarge) {
         throw_away(body).await;
     }

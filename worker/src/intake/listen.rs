@@ -1,9 +1,16 @@
 //! Where senders connect: connections are accepted, TLS is ended where the Integration says so, and slow or idle ones are
 //! bounded. What a connection is worth is judged behind it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{Extension, Router};
+use axum::{Extension, Router, extract::Request, middleware};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -21,6 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::tls::ServerTls;
+use crate::fault;
 
 /// How many connections there may be at once; further ones wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 16_384;
@@ -105,7 +113,7 @@ async fn connection(
         return Ok(());
     };
     let mut first = [0];
-    let read = tokio::time::timeout(HEAD_DEADLINE, stream.peek(&mut first)).await??;
+    let read = tokio::time::timeout(fault::deadline(HEAD_DEADLINE), stream.peek(&mut first)).await??;
     if read == 0 || first[0] != TLS_HANDSHAKE {
         speak(stream, plain, router, watcher).await;
         return Ok(());
@@ -129,7 +137,7 @@ async fn speak(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
+        .header_read_timeout(fault::deadline(HEAD_DEADLINE))
         .max_headers(MOST_HEADERS)
         .max_buf_size(LONGEST_HEAD);
     builder
@@ -138,8 +146,26 @@ async fn speak(
         .keep_alive_interval(HEAD_DEADLINE)
         .max_header_list_size(LONGEST_HEAD_U32)
         .max_concurrent_streams(MOST_STREAMS);
-    let service = TowerToHyperService::new(router.layer(Extension(peer)));
+    let asked = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&asked);
+    let noting = middleware::map_request(move |request: Request| {
+        noted.store(true, Ordering::Relaxed);
+        std::future::ready(request)
+    });
+    let service = TowerToHyperService::new(router.layer(Extension(peer)).layer(noting));
     let connection = builder.serve_connection(TokioIo::new(stream), service);
-    // A connection that breaks off is its sender's business: what was not answered is sent again.
-    let _ = watcher.watch(connection.into_owned()).await;
+    tokio::select! {
+        // A connection that breaks off is its sender's business: what was not answered is sent again.
+        _ = watcher.watch(connection.into_owned()) => {}
+        () = silent(&asked) => {}
+    }
+}
+
+/// Ends when a connection had its first request's time and made none. hyper's own deadline begins only once it knows the
+/// version of HTTP, and for that it waits for ever.
+async fn silent(asked: &AtomicBool) {
+    tokio::time::sleep(fault::deadline(HEAD_DEADLINE)).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
 }
