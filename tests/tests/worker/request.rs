@@ -83,9 +83,7 @@ async fn what_goes_wrong_is_a_problem_that_says_what_and_counts_add_up() {
         Some("down") => Reply { status: 503, ..Reply::default() },
         Some("refused") => Reply { status: 422, ..Reply::default() },
         Some("slow") => Reply { delay: Duration::from_secs(10), ..200.into() },
-        Some("limited") => {
-            Reply { status: 429, headers: vec![("retry-after", "2".into())], ..Reply::default() }
-        }
+        Some("limited") => Reply { status: 429, headers: vec![("retry-after", "2".into())], ..Reply::default() },
         _ => 200.into(),
     });
     let worker = open(&scene).await;
