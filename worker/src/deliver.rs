@@ -7,6 +7,7 @@ mod connect;
 pub mod credentials;
 pub mod http;
 mod judge;
+mod no_http;
 mod request;
 pub mod search;
 
@@ -15,14 +16,8 @@ use std::{
     time::Duration,
 };
 
-use async_nats::HeaderMap as NatsHeaders;
 use jiff::Timestamp;
-use ropeway_crds::{
-    account::Cause,
-    headers as h,
-    names::{LaneId, ShortUid},
-    worker_config::LaneConfig,
-};
+use ropeway_crds::{account::Cause, names::ShortUid, worker_config::LaneConfig};
 use ropeway_mapping::Program;
 
 use crate::{
@@ -34,10 +29,10 @@ use crate::{
         search::{Reply, Search},
     },
     fault::{self, Step},
-    io::{jetstream::Broker, shadow::Kept},
+    io::jetstream::Broker,
     lane::Trial,
     map::Record,
-    provider::{self, Failure, Outcome, Response, Verdict, http::Frame},
+    provider::{Failure, Outcome, Response, Verdict, http::Frame},
     secret::{SecretError, Secrets},
 };
 
@@ -251,45 +246,6 @@ impl Deliverer {
             }
         };
         (verdict, None)
-    }
-
-    /// The provider `nats`: a record is delivered when a stream has taken it in.
-    async fn publish(&self, subject: &str, record: &Record, deadline: Duration) -> Verdict {
-        let mut headers = NatsHeaders::new();
-        headers.insert(h::MESSAGE_ID, record.key.as_str());
-        headers.insert(h::CONTENT_TYPE, "application/json");
-        for (name, value) in provider::http::attributes(record) {
-            headers.insert(format!("{}{name}", h::CLOUD_EVENT_PREFIX), crate::cloud_event::encode_header(value));
-        }
-        let publishing = self.broker.publish_record(subject, headers, record.body.clone());
-        let message = match tokio::time::timeout(deadline, publishing).await {
-            Ok(Ok(())) => return Verdict::plain(Outcome::Delivered),
-            Ok(Err(error)) => format!("no stream took the record in: {}", error.source),
-            Err(_) => format!("no stream confirmed the record within {}ms", deadline.as_millis()),
-        };
-        Verdict::plain(Outcome::Retry { after: None, limited: false, failure: Failure::silent(message) })
-    }
-
-    /// Keeps what would have been sent, without credentials.
-    async fn shadow(&self, integration: &ShortUid, records: &[&Record]) -> Verdict {
-        let kept = match (&self.config.provider.nats, records) {
-            (Some(nats), [record]) => {
-                Kept { target: nats.subject.clone(), headers: Vec::new(), body: record.body.clone() }
-            }
-            _ => match self.request(records) {
-                Ok(request) => Kept::of(&request),
-                Err(outcome) => return Verdict::plain(outcome),
-            },
-        };
-        let lane = LaneId::new(integration, &self.config.destination);
-        match self.broker.keep_shadow(integration, &lane, kept).await {
-            Ok(()) => Verdict::plain(Outcome::Delivered),
-            Err(error) => Verdict::plain(Outcome::Retry {
-                after: None,
-                limited: false,
-                failure: Failure::silent(format!("{error}: {}", error.source)),
-            }),
-        }
     }
 }
 
