@@ -75,6 +75,12 @@ impl Issuer {
         Self { spec, door, keys: RwLock::default(), fetching: Mutex::default() }
     }
 
+    /// An issuer whose keys were fetched at that moment. What is no key that is known here is left out.
+    pub fn with_keys(spec: JwtVerification, door: HttpDoor, keys: Vec<Value>, fetched: Timestamp) -> Self {
+        let keys = Keys { keys: usable(keys), fetched: Some(fetched), tried: Some(fetched) };
+        Self { keys: RwLock::new(Arc::new(keys)), ..Self::new(spec, door) }
+    }
+
     /// Judges the token of a request.
     ///
     /// # Errors
@@ -194,9 +200,7 @@ impl Issuer {
             }
         };
         let set: Set = self.get(&address).await?;
-        // A set may hold keys for other purposes and of kinds that nobody here knows.
-        let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
-        Ok(keys.take(MOST_KEYS).collect())
+        Ok(usable(set.keys))
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, address: &str) -> Result<T, String> {
@@ -223,6 +227,12 @@ impl Keys {
         let fits = |key: &&Jwk| id.is_none_or(|id| key.common.key_id.as_deref() == Some(id));
         self.keys.iter().filter(fits).cloned().collect()
     }
+}
+
+/// The keys of a set, which may hold some for other purposes and of kinds that nobody here knows.
+fn usable(keys: Vec<Value>) -> Vec<Jwk> {
+    let keys = keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+    keys.take(MOST_KEYS).collect()
 }
 
 fn algorithm(given: JwtAlgorithm) -> Algorithm {
