@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds the programs that the tests and `make demo` run, into .tools/, and installs the Debian packages they need.
 #
-#   scripts/tools.sh [nats|kubernetes|node|helm|link|deny|all]…
+#   scripts/tools.sh [nats|kubernetes|node|helm|link|deny|fuzz|all]…
 #
 #   nats        nats-server
 #   kubernetes  etcd, kube-apiserver, kube-controller-manager, kubectl
 #   node        the rest of a real node: kube-scheduler, kubelet, kube-proxy, CNI, containerd, DNS, image tools
 #   helm        helm
 #   deny        cargo-deny, for licences and bans
+#   fuzz        cargo-fuzz; not part of all, since it is of use with nightly Rust only
 #   link        mold, which .cargo/config.toml names as the linker
 #   all         everything (the default)
 #
@@ -121,6 +122,15 @@ deny() {
     --target-dir "${XDG_CACHE_HOME:-$HOME/.cache}/ropeway/cargo-deny" cargo-deny) || fail "cargo-deny could not be built"
 }
 
+fuzz() {
+  local version=0.13.1
+  [[ -x $tools/bin/cargo-fuzz && $("$tools/bin/cargo-fuzz" --version) == *" $version" ]] && return
+  say "building cargo-fuzz $version (a minute)"
+  link
+  (cd "$root" && cargo install --quiet --locked --version "$version" --root "$tools" \
+    --target-dir "${XDG_CACHE_HOME:-$HOME/.cache}/ropeway/cargo-fuzz" cargo-fuzz) || fail "cargo-fuzz could not be built"
+}
+
 # packages NAME:PROGRAM…: installs the Debian packages whose program is missing.
 packages() {
   local pair missing=()
@@ -147,9 +157,9 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- all
 for part in "$@"; do
   case $part in
-    nats | kubernetes | node | helm | link | deny) "$part" ;;
+    nats | kubernetes | node | helm | link | deny | fuzz) "$part" ;;
     image) image_tools ;;
     all) link; nats; node; helm; deny ;;
-    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, image, link, deny, all" ;;
+    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, image, link, deny, fuzz, all" ;;
   esac
 done
