@@ -11,8 +11,11 @@ pub mod page;
 pub mod schema;
 pub mod verify;
 
+/// What a target does with an input. It panics where a promise is broken.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("batch", batch::run),
     ("data", data::run),
     ("decode", decode::run),

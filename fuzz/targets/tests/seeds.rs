@@ -7,9 +7,12 @@ use ropeway_fuzz_targets::{TARGETS, verify};
 /// Every kept input of a target, by its file's name.
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../seeds").join(target);
-    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let read = |path: &Path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap());
-    files.map(|file| read(&file.unwrap().path())).collect()
+    let files = fs::read_dir(folder).expect("the target has seeds");
+    let read = |file: fs::DirEntry| {
+        let bytes = fs::read(file.path()).expect("a seed can be read");
+        (file.file_name().to_string_lossy().into_owned(), bytes)
+    };
+    files.map(|file| read(file.expect("the folder can be read"))).collect()
 }
 
 #[test]
