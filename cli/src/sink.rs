@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use crate::dev::evidence::id_at;
 use axum::{
     Json, Router,
     body::Bytes,
@@ -158,7 +159,7 @@ impl Sink {
     fn take(&self, destination: &str, body: &[u8]) -> Response {
         let record: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
         let behaviour = self.script.destinations.get(destination).cloned().unwrap_or_default();
-        let id = record.pointer(&behaviour.id).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let id = id_at(&record, &behaviour.id).unwrap_or_default();
         let mut memories = self.lock();
         let memory = memories.entry(destination.to_owned()).or_default();
         memory.requests += 1;

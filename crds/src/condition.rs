@@ -114,6 +114,9 @@ words! {
         ServiceAccountNotAllowed,
         /// The named stream does not exist.
         StreamNotFound,
+        /// The user's stream ends before what was read of it: it lost its tail or was put back. What it stores next is not read
+        /// until it has passed that place.
+        StreamRegressed,
         /// The stream is there and as wanted.
         StreamReady,
         /// Events can't be stored: the stream is full or out of reach.

@@ -53,7 +53,8 @@ use crate::{
         priority = 1
     )
 )]
-#[x_kube(validation = Rule::new("has(self.source.webhook) == has(oldSelf.source.webhook) && has(self.source.poll) == has(oldSelf.source.poll) && has(self.source.batch) == has(oldSelf.source.batch)").message("the kind of source can't be changed; make a new Integration"))]
+#[x_kube(validation = Rule::new("has(self.source.webhook) == has(oldSelf.source.webhook) && has(self.source.poll) == has(oldSelf.source.poll) && has(self.source.request) == has(oldSelf.source.request) && has(self.source.batch) == has(oldSelf.source.batch)").message("the kind of source can't be changed; make a new Integration"))]
+#[x_kube(validation = Rule::new("!has(self.source.request) || (self.destinations.size() == 1 && !has(self.dedup) && !has(self.ordering) && !has(self.storage) && !has(self.deadLetter))").message("a request has one destination and no queue: leave dedup, ordering, storage and deadLetter out"))]
 #[x_kube(validation = Rule::new("!has(self.tests) || self.tests.all(test, test.expect.all(expected, self.destinations.exists(destination, destination.name == expected.destination)))").message("a test expects something of a destination that spec.destinations does not have"))]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationSpec {

@@ -8,6 +8,7 @@ mod event;
 mod hmac;
 mod poll;
 mod preset;
+mod request;
 mod stream;
 mod token;
 mod verification;
@@ -26,18 +27,19 @@ pub use poll::{
 pub use preset::{
     HubSpotVerification, HubSpotVersion, SendGridVerification, SignedBody, SignedBodyAndTime, StandardWebhooks,
 };
+pub use request::RequestSource;
 pub use stream::{StreamSource, StreamStart, Subject};
 pub use token::{
     ApiKeyPlace, ApiKeyVerification, BasicVerification, BearerVerification, CertificateFormat, CertificateProxy,
     JwtAlgorithm, JwtVerification, MtlsVerification, ShortText,
 };
 pub use verification::Verification;
-pub use webhook::{Expose, GatewayRef, HttpRouteExpose, IngressExpose, Webhook, WebhookTls};
+pub use webhook::{Webhook, WebhookTls};
 
 /// Where events come from: exactly one source.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.webhook), has(self.stream), has(self.poll), has(self.batch)].filter(given, given).size() == 1").message("give exactly one of webhook, stream, poll and batch"))]
+#[x_kube(validation = Rule::new("[has(self.webhook), has(self.stream), has(self.poll), has(self.request), has(self.batch)].filter(given, given).size() == 1").message("give exactly one of webhook, stream, poll, request and batch"))]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// Events are sent to us over HTTP. They are stored before the sender gets its 2xx.
@@ -46,6 +48,8 @@ pub struct Source {
     pub stream: Option<StreamSource>,
     /// An API is asked for what is new, on a schedule.
     pub poll: Option<Poll>,
+    /// Callers get the destination's answer. One destination, no queue.
+    pub request: Option<RequestSource>,
     /// Whole files are read on a schedule, row by row.
     pub batch: Option<BatchSource>,
 }
@@ -59,6 +63,8 @@ pub enum Pattern {
     Stream,
     /// An API is asked on a schedule.
     Poll,
+    /// Callers wait for the destination's answer.
+    Request,
     /// Files are read on a schedule.
     Batch,
 }
@@ -70,6 +76,7 @@ impl Pattern {
             Self::Webhook => "Webhook",
             Self::Stream => "Stream",
             Self::Poll => "Poll",
+            Self::Request => "Request",
             Self::Batch => "Batch",
         }
     }
@@ -78,11 +85,12 @@ impl Pattern {
 impl Source {
     /// Which way in it is; none where not exactly one is given.
     pub fn pattern(&self) -> Option<Pattern> {
-        let Self { webhook, stream, poll, batch } = self;
+        let Self { webhook, stream, poll, request, batch } = self;
         let given = [
             webhook.as_ref().map(|_| Pattern::Webhook),
             stream.as_ref().map(|_| Pattern::Stream),
             poll.as_ref().map(|_| Pattern::Poll),
+            request.as_ref().map(|_| Pattern::Request),
             batch.as_ref().map(|_| Pattern::Batch),
         ];
         let mut given = given.into_iter().flatten();

@@ -23,7 +23,7 @@ pub struct IntegrationStatus {
     pub conditions: Vec<Condition>,
     /// Running, Paused or Stopped: what every worker has confirmed.
     pub state: Option<String>,
-    /// Webhook, Stream, Poll or Batch.
+    /// Webhook, Stream, Poll, Request or Batch.
     pub pattern: Option<String>,
     /// The address inside the cluster that takes events.
     pub endpoint: Option<String>,

@@ -130,6 +130,26 @@ pub enum SourceConfig {
         /// What the user says about it.
         poll: Box<Poll>,
     },
+    /// An HTTP address whose callers wait for the destination's answer.
+    Request {
+        /// Its path.
+        path: String,
+        /// How callers prove who they are.
+        verification: Verification,
+        /// The largest body that is read.
+        max_body_bytes: ByteSize,
+        /// The address that callers use.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        public_url: Option<String>,
+        /// TLS that the worker ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls: Option<WebhookTls>,
+        /// How long a caller waits at most.
+        timeout: Duration,
+        /// The program for the destination's answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply: Option<Expression>,
+    },
     /// Files that Jobs read.
     Batch(Box<BatchSource>),
 }

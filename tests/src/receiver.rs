@@ -45,6 +45,8 @@ pub struct Reply {
     pub status: u16,
     /// Headers.
     pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
     /// How long the answer is held back.
     pub delay: Duration,
 }
@@ -209,7 +211,8 @@ async fn take(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: 
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
     }
-    let mut response = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK).into_response();
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let mut response = (status, reply.body).into_response();
     for (name, value) in reply.headers {
         if let Ok(value) = value.parse() {
             response.headers_mut().insert(name, value);

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use ropeway_crds::worker_config::{CONFIG_VERSION, WorkerConfig};
+use ropeway_crds::worker_config::{CONFIG_VERSION, SourceConfig, WorkerConfig};
 use ropeway_mapping::{Program, Purpose};
 
 use crate::{
@@ -52,6 +52,8 @@ pub struct Prepared {
     pub mappings: Vec<Vec<LaneMapping>>,
     /// For each Integration, in order: the expression for the ids of events that carry none.
     pub event_ids: Vec<Option<Program>>,
+    /// For each Integration, in order: the program for the destination's answer to a request.
+    pub replies: Vec<Option<Program>>,
 }
 
 /// Reads the configuration from a file.
@@ -76,7 +78,7 @@ pub fn prepare(bytes: &[u8]) -> Result<Prepared, ConfigError> {
     let mut errors = Vec::new();
     let mut mappings = Vec::new();
     let mut programs = Programs::default();
-    let mut event_ids = Vec::new();
+    let (mut event_ids, mut replies) = (Vec::new(), Vec::new());
     for integration in &config.integrations {
         let mut lanes = Vec::new();
         let shared = Arc::new(integration.clone());
@@ -87,6 +89,15 @@ pub fn prepare(bytes: &[u8]) -> Result<Prepared, ConfigError> {
             }
         }
         mappings.push(lanes);
+        let reply = match &integration.source {
+            SourceConfig::Request { reply, .. } => reply.as_ref(),
+            _ => None,
+        };
+        let reply = reply.map(|source| programs.compile(source, Purpose::Transform)).transpose();
+        replies.push(reply.unwrap_or_else(|source| {
+            errors.push(ProgramError::Expression { field: "source.request.reply".into(), source });
+            None
+        }));
         let id = integration.event.id.as_ref().map(|source| programs.compile(source, Purpose::Key)).transpose();
         event_ids.push(id.unwrap_or_else(|source| {
             errors.push(ProgramError::Expression { field: "event.id".into(), source });
@@ -96,5 +107,5 @@ pub fn prepare(bytes: &[u8]) -> Result<Prepared, ConfigError> {
     if !errors.is_empty() {
         return Err(ConfigError::Programs(errors));
     }
-    Ok(Prepared { fingerprint: WorkerConfig::fingerprint(bytes), config, addresses, mappings, event_ids })
+    Ok(Prepared { fingerprint: WorkerConfig::fingerprint(bytes), config, addresses, mappings, event_ids, replies })
 }

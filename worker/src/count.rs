@@ -15,11 +15,12 @@ use ropeway_crds::{
     condition::bounded,
     counters::Counts,
     integration::State,
-    report::{Failure, LaneReport, Problem},
+    report::{Failure as Reported, LaneReport, Problem},
 };
 
 use crate::{
     decide::{DeadLetter, DeadLetterReason, Done, Park, Return, Settlement},
+    provider::Failure,
     settle::SettleFailure,
 };
 
@@ -49,7 +50,7 @@ struct Inner {
     slot_began: Instant,
     last_violation: Option<String>,
     last_success: Option<Timestamp>,
-    last_error: Option<Failure>,
+    last_error: Option<Reported>,
     credentials_refused: bool,
     bound: bool,
     problem: Option<Problem>,
@@ -103,12 +104,7 @@ impl Tally {
         }
         match failure {
             Some((reason, failure)) => {
-                inner.last_error = Some(Failure {
-                    time: now,
-                    reason: reason.to_owned(),
-                    code: failure.code,
-                    message: bounded(&failure.message),
-                });
+                inner.last_error = Some(reported(reason, failure, now));
             }
             None if attempted => {
                 inner.last_success = Some(now);
@@ -138,6 +134,30 @@ impl Tally {
                     slot.attempts += 1;
                 }
             }
+        }
+    }
+
+    /// A record was sent for somebody who waited for the answer. Where it failed, that is theirs to know: there is no dead
+    /// letter.
+    pub fn answered(&self, end: Result<Done, (DeadLetterReason, Failure)>, now: Timestamp) {
+        let mut inner = self.lock();
+        let settlement = match &end {
+            Ok(done) => Settlement::Done(*done),
+            Err((reason, failure)) => Settlement::DeadLetter(DeadLetter { reason: *reason, failure: failure.clone() }),
+        };
+        let counts = Counts { dead_lettered: 0, ..counts_of(&settlement) };
+        inner.unflushed = inner.unflushed.plus(counts);
+        inner.total = inner.total.plus(counts);
+        inner.turn();
+        let attempted = !matches!(end, Ok(Done::Filtered | Done::Deduplicated | Done::Discarded));
+        if attempted && let Some(slot) = inner.slots.back_mut() {
+            slot.attempts += 1;
+            slot.failures += u64::from(end.is_err());
+        }
+        match end {
+            Ok(_) if attempted => inner.last_success = Some(now),
+            Ok(_) => {}
+            Err((reason, failure)) => inner.last_error = Some(reported(reason.as_str(), &failure, now)),
         }
     }
 
@@ -239,6 +259,11 @@ impl Inner {
         }
         self.slot_began += SLOT * u32::try_from(passed).unwrap_or(u32::MAX);
     }
+}
+
+/// A failure as it is reported.
+fn reported(reason: &str, failure: &Failure, now: Timestamp) -> Reported {
+    Reported { time: now, reason: reason.to_owned(), code: failure.code, message: bounded(&failure.message) }
 }
 
 /// What a settlement adds to the counters.

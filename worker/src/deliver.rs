@@ -7,6 +7,7 @@ mod connect;
 pub mod credentials;
 pub mod http;
 mod judge;
+mod no_http;
 mod request;
 pub mod search;
 
@@ -15,14 +16,8 @@ use std::{
     time::Duration,
 };
 
-use async_nats::HeaderMap as NatsHeaders;
 use jiff::Timestamp;
-use ropeway_crds::{
-    account::Cause,
-    headers as h,
-    names::{LaneId, ShortUid},
-    worker_config::LaneConfig,
-};
+use ropeway_crds::{account::Cause, names::ShortUid, worker_config::LaneConfig};
 use ropeway_mapping::Program;
 
 use crate::{
@@ -34,10 +29,10 @@ use crate::{
         search::{Reply, Search},
     },
     fault::{self, Step},
-    io::{jetstream::Broker, shadow::Kept},
+    io::jetstream::Broker,
     lane::Trial,
     map::Record,
-    provider::{self, Failure, Outcome, Verdict, http::Frame},
+    provider::{Failure, Outcome, Response, Verdict, http::Frame},
     secret::{SecretError, Secrets},
 };
 
@@ -173,8 +168,34 @@ impl Deliverer {
 
     /// One request: its outcome, and what it showed about the destination.
     async fn send(&self, account: &Arc<Account>, parcels: &[Parcel<'_>], manner: Manner) -> (Outcome, Sign) {
+        let deadline = self.config.delivery.timeout.std();
+        let (outcome, sign, _) = self.send_within(account, parcels, manner, deadline).await;
+        (outcome, sign)
+    }
+
+    /// Sends one record for somebody who waits for the answer. It is never sent again from here.
+    pub async fn ask(
+        &self,
+        account: &Arc<Account>,
+        parcel: Parcel<'_>,
+        deadline: Duration,
+        permit: Permit,
+    ) -> (Outcome, Option<Response>) {
+        let manner = Manner { retry: false, trial: Trial::None };
+        let (outcome, _, response) = self.send_within(account, &[parcel], manner, deadline).await;
+        drop(permit);
+        (outcome, response)
+    }
+
+    async fn send_within(
+        &self,
+        account: &Arc<Account>,
+        parcels: &[Parcel<'_>],
+        manner: Manner,
+        deadline: Duration,
+    ) -> (Outcome, Sign, Option<Response>) {
         fault::reached(Step::Sending);
-        let verdict = self.exchange(parcels).await;
+        let (verdict, response) = self.exchange(parcels, deadline).await;
         fault::reached(Step::Answered);
         let Verdict { outcome, hint, by_rule } = verdict;
         let delivery = parcels.first().map_or("", |parcel| parcel.delivery);
@@ -192,28 +213,28 @@ impl Deliverer {
         match (outcome, &sign) {
             // The one that shows that all are forbidden is not to suffer for it.
             (Outcome::Rejected(failure), Sign::Forbidden { .. }) if tripped => {
-                (Outcome::Hold { cause: Cause::Gone, failure }, sign)
+                (Outcome::Hold { cause: Cause::Gone, failure }, sign, response)
             }
-            (outcome, _) => (outcome, sign),
+            (outcome, _) => (outcome, sign, response),
         }
     }
 
-    async fn exchange(&self, parcels: &[Parcel<'_>]) -> Verdict {
+    async fn exchange(&self, parcels: &[Parcel<'_>], deadline: Duration) -> (Verdict, Option<Response>) {
         let records: Vec<&Record> = parcels.iter().map(|parcel| parcel.record).collect();
         if let Some(integration) = &self.shadow_of {
-            return Box::pin(self.shadow(integration, &records)).await;
+            return (Box::pin(self.shadow(integration, &records)).await, None);
         }
         if let (Some(nats), [record]) = (&self.config.provider.nats, records.as_slice()) {
-            return Box::pin(self.publish(&nats.subject, record)).await;
+            return (Box::pin(self.publish(&nats.subject, record, deadline)).await, None);
         }
         let request = match self.request(&records) {
             Ok(request) => request,
-            Err(outcome) => return Verdict::plain(outcome),
+            Err(outcome) => return (Verdict::plain(outcome), None),
         };
-        let answer = self.door.send(request, self.config.delivery.timeout.std()).await;
+        let answer = self.door.send(request, deadline).await;
         let now = Timestamp::now();
-        match answer {
-            Ok(response) => judge(&self.config, &self.outcomes, &response, now),
+        let verdict = match answer {
+            Ok(response) => return (judge(&self.config, &self.outcomes, &response, now), Some(response)),
             Err(SendFailure::Address(refused)) => {
                 Verdict::plain(Outcome::Hold { cause: Cause::Address, failure: Failure::silent(refused.to_string()) })
             }
@@ -223,47 +244,8 @@ impl Deliverer {
             Err(SendFailure::Transport(message)) => {
                 Verdict::plain(Outcome::Retry { after: None, limited: false, failure: Failure::silent(message) })
             }
-        }
-    }
-
-    /// The provider `nats`: a record is delivered when a stream has taken it in.
-    async fn publish(&self, subject: &str, record: &Record) -> Verdict {
-        let mut headers = NatsHeaders::new();
-        headers.insert(h::MESSAGE_ID, record.key.as_str());
-        headers.insert(h::CONTENT_TYPE, "application/json");
-        for (name, value) in provider::http::attributes(record) {
-            headers.insert(format!("{}{name}", h::CLOUD_EVENT_PREFIX), crate::cloud_event::encode_header(value));
-        }
-        let publishing = self.broker.publish_record(subject, headers, record.body.clone());
-        let deadline: Duration = self.config.delivery.timeout.std();
-        let message = match tokio::time::timeout(deadline, publishing).await {
-            Ok(Ok(())) => return Verdict::plain(Outcome::Delivered),
-            Ok(Err(error)) => format!("no stream took the record in: {}", error.source),
-            Err(_) => format!("no stream confirmed the record within {}ms", deadline.as_millis()),
         };
-        Verdict::plain(Outcome::Retry { after: None, limited: false, failure: Failure::silent(message) })
-    }
-
-    /// Keeps what would have been sent, without credentials.
-    async fn shadow(&self, integration: &ShortUid, records: &[&Record]) -> Verdict {
-        let kept = match (&self.config.provider.nats, records) {
-            (Some(nats), [record]) => {
-                Kept { target: nats.subject.clone(), headers: Vec::new(), body: record.body.clone() }
-            }
-            _ => match self.request(records) {
-                Ok(request) => Kept::of(&request),
-                Err(outcome) => return Verdict::plain(outcome),
-            },
-        };
-        let lane = LaneId::new(integration, &self.config.destination);
-        match self.broker.keep_shadow(integration, &lane, kept).await {
-            Ok(()) => Verdict::plain(Outcome::Delivered),
-            Err(error) => Verdict::plain(Outcome::Retry {
-                after: None,
-                limited: false,
-                failure: Failure::silent(format!("{error}: {}", error.source)),
-            }),
-        }
+        (verdict, None)
     }
 }
 

@@ -6,6 +6,7 @@ pub mod items;
 pub mod listen;
 pub mod poll;
 pub mod refusal;
+pub mod request;
 pub mod router;
 pub mod store;
 pub mod tls;

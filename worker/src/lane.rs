@@ -7,6 +7,7 @@
 //! A lane runs while it is wished to, while its Destination's circuit is closed, and while it is not held itself. Otherwise
 //! it waits, and now and then takes a single event to try whether things are better.
 
+pub mod direct;
 mod ending;
 mod flow;
 mod hold;

@@ -17,7 +17,6 @@ use ropeway_crds::{
     names::{LaneId, events_stream},
     worker_config::{IntegrationConfig, LaneConfig, SourceConfig},
 };
-use ropeway_mapping::Program;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -30,9 +29,8 @@ use crate::{
     intake::{
         listen,
         poll::Poller,
-        router::{Webhooks, router},
+        router::{Entrance, Entrances, router},
         tls::ServerTls,
-        webhook::Webhook,
     },
     io::{account::Versioned, jetstream::Broker},
     lane::Lane,
@@ -55,7 +53,7 @@ pub struct Worker {
     lanes: Vec<(Arc<Lane>, watch::Receiver<Option<State>>)>,
     heartbeats: Vec<(Heartbeat, watch::Sender<Option<State>>)>,
     trimmers: Vec<Trimmer>,
-    webhooks: HashMap<String, Webhook>,
+    entrances: HashMap<String, Entrance>,
     pollers: Vec<Poller>,
     tls: Option<Arc<ServerTls>>,
     accounts: Accounts,
@@ -79,7 +77,7 @@ impl Worker {
             lanes: Vec::new(),
             heartbeats: Vec::new(),
             trimmers: Vec::new(),
-            webhooks: HashMap::new(),
+            entrances: HashMap::new(),
             pollers: Vec::new(),
             tls: None,
             accounts: Accounts::new(),
@@ -87,9 +85,10 @@ impl Worker {
             broker: broker.clone(),
         };
         let shared = Shared { prepared: &prepared, name, secrets, broker: &broker };
-        let parts = prepared.config.integrations.iter().zip(&prepared.mappings).zip(&prepared.event_ids);
-        for ((integration, mappings), id) in parts {
-            worker.add(&shared, integration, mappings, id.clone());
+        let programs = prepared.event_ids.iter().cloned().zip(prepared.replies.iter().cloned());
+        let parts = prepared.config.integrations.iter().zip(&prepared.mappings).zip(programs);
+        for ((integration, mappings), (id, reply)) in parts {
+            worker.add(&shared, integration, mappings, source::Compiled { id, reply });
         }
         worker
     }
@@ -116,7 +115,7 @@ impl Worker {
 
     /// Whether any Integration is served over HTTP.
     pub fn has_webhooks(&self) -> bool {
-        !self.webhooks.is_empty()
+        !self.entrances.is_empty()
     }
 
     fn add(
@@ -124,7 +123,7 @@ impl Worker {
         shared: &Shared<'_>,
         integration: &IntegrationConfig,
         mappings: &[LaneMapping],
-        id: Option<Program>,
+        compiled: source::Compiled,
     ) {
         let (state_sender, state) = watch::channel(None);
         let (problem_sender, problem) = watch::channel(None);
@@ -158,7 +157,7 @@ impl Worker {
             },
             state_sender,
         ));
-        self.add_source(shared, integration, source::Inputs { id, state, problem: problem_sender });
+        self.add_source(shared, integration, source::Inputs { compiled, state, problem: problem_sender });
     }
 
     /// The account of a lane's Destination: one for all lanes that send there.
@@ -174,11 +173,11 @@ impl Worker {
     /// Works until `stop` is cancelled; then nothing new is taken, what is in hand is finished, and the counts are flushed.
     /// `listener` is where webhooks are received.
     pub async fn run(self, listener: Option<TcpListener>, stop: CancellationToken) {
-        let Self { lanes, heartbeats, trimmers, webhooks, pollers, tls, accounts: _, watched, broker } = self;
-        let webhooks: Webhooks = Arc::new(webhooks);
+        let Self { lanes, heartbeats, trimmers, entrances, pollers, tls, accounts: _, watched, broker } = self;
+        let entrances: Entrances = Arc::new(entrances);
         let mut taking = JoinSet::new();
         if let Some(listener) = listener {
-            taking.spawn(listen::serve(listener, tls, router(webhooks), stop.clone()));
+            taking.spawn(listen::serve(listener, tls, router(entrances), stop.clone()));
         }
         let swept = lanes.iter().map(|(lane, _)| (lane.id.clone(), Arc::clone(&lane.tally))).collect();
         taking.spawn(Sweeper { lanes: swept, broker: broker.clone() }.run(stop.clone()));

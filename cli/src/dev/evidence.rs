@@ -25,7 +25,7 @@ pub struct Question<'a> {
 /// The ids that the sender sent, with the inputs that they came from.
 pub fn ids(events: &[String], pointer: &str) -> Vec<(String, Value)> {
     let inputs = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
-    inputs.filter_map(|input| Some((input.pointer(pointer)?.as_str()?.to_owned(), input))).collect()
+    inputs.filter_map(|input| Some((id_at(&input, pointer)?, input))).collect()
 }
 
 /// Gathers the evidence on one destination.
@@ -80,8 +80,17 @@ async fn read(
     let mut found = BTreeSet::new();
     while let Some(message) = jetstream.next_message(stream, filter, from).await? {
         let body: Value = serde_json::from_slice(&message.body).unwrap_or_default();
-        found.extend(body.pointer(pointer).and_then(Value::as_str).map(str::to_owned));
+        found.extend(id_at(&body, pointer));
         from = message.sequence + 1;
     }
     Ok(found)
+}
+
+/// The id at a JSON pointer: a text, or a number as it is written.
+pub fn id_at(value: &Value, pointer: &str) -> Option<String> {
+    match value.pointer(pointer)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
 }

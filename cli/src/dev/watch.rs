@@ -61,6 +61,10 @@ fn greet(running: &Running) {
     for Staged { plan, integration } in &running.staged {
         let source = &integration.spec.source;
         match (&source.webhook, &source.poll) {
+            _ if source.request.is_some() => {
+                let path = source.request.as_ref().map_or("", |request| request.path.as_str());
+                eprintln!("{}: send requests to http://{}{path}", plan.identity.name, running.address);
+            }
             (Some(webhook), _) => {
                 eprintln!("{}: send events to http://{}{}", plan.identity.name, running.address, webhook.path)
             }

@@ -76,13 +76,13 @@ fn rules_of_integrations() {
                 "/spec/source",
                 json!({ "stream": { "stream": "ORDERS" } }),
                 json!({}),
-                "exactly one of webhook, stream, poll and batch",
+                "exactly one of webhook, stream, poll, request and batch",
             ),
             (
                 "/spec/source/stream",
                 Value::Null,
                 json!({ "stream": "S" }),
-                "exactly one of webhook, stream, poll and batch",
+                "exactly one of webhook, stream, poll, request and batch",
             ),
             (
                 "/spec/source",

@@ -1,7 +1,5 @@
 //! An HTTP address that takes events.
 
-use std::collections::BTreeMap;
-
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,8 +40,6 @@ pub struct Webhook {
     pub allowed_origins: Option<Vec<ShortText>>,
     /// TLS that the worker itself ends. Default: the worker speaks HTTP, and an Ingress or a mesh before it ends TLS.
     pub tls: Option<WebhookTls>,
-    /// How the address is made reachable from outside the cluster. Default: it is not.
-    pub expose: Option<Expose>,
 }
 
 /// TLS that the worker ends. Requests without it are then refused.
@@ -61,67 +57,4 @@ impl WebhookTls {
         let name = &self.certificate_ref.name;
         ["tls.crt", "tls.key"].map(|key| SecretKeyRef { name: name.clone(), key: key.into() }).into()
     }
-}
-
-/// How an address is made reachable: exactly one way.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.ingress) != has(self.httpRoute)").message("give exactly one of ingress and httpRoute"))]
-#[serde(rename_all = "camelCase")]
-pub struct Expose {
-    /// By an Ingress.
-    pub ingress: Option<IngressExpose>,
-    /// By an HTTPRoute of the Gateway API (`gateway.networking.k8s.io/v1`), which must be installed in the cluster.
-    pub http_route: Option<HttpRouteExpose>,
-}
-
-/// An Ingress.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct IngressExpose {
-    /// The host name.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
-    pub host: String,
-    /// The Ingress class. Default: that of the cluster.
-    #[schemars(length(min = 1, max = 253))]
-    pub class_name: Option<String>,
-    /// A Secret of type `kubernetes.io/tls` with which the Ingress controller ends TLS.
-    #[schemars(length(min = 1, max = 253))]
-    pub tls_secret_name: Option<String>,
-    /// Annotations, such as those of cert-manager or of the Ingress controller.
-    #[schemars(length(max = 32))]
-    pub annotations: Option<BTreeMap<String, ShortText>>,
-}
-
-/// An HTTPRoute of the Gateway API.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpRouteExpose {
-    /// The Gateways that it is attached to.
-    #[schemars(length(min = 1, max = 8))]
-    pub parent_refs: Vec<GatewayRef>,
-    /// The host names. Default: those of the Gateway's listeners.
-    #[schemars(length(min = 1, max = 16))]
-    pub hostnames: Option<Vec<ShortText>>,
-}
-
-/// A Gateway.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GatewayRef {
-    /// Its name.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-    /// Its namespace. Default: that of the Integration. Whether it may be used from here is for the Gateway to say.
-    #[schemars(length(min = 1, max = 63))]
-    pub namespace: Option<String>,
-    /// One of its listeners. Default: all that fit.
-    #[schemars(length(min = 1, max = 253))]
-    pub section_name: Option<String>,
 }

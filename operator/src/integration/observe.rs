@@ -89,13 +89,14 @@ impl References {
         let maps = |mapping: Option<&Mapping>| {
             mapping.and_then(|mapping| mapping.config_map_key_ref.as_ref()).map(|key| key.name.clone())
         };
+        let reply = maps(spec.source.request.as_ref().and_then(|request| request.reply.as_ref()));
         let schema = spec.schema.iter().filter_map(|schema| schema.config_map_key_ref.as_ref());
         let schema = schema.map(|key| key.name.clone());
         let transforms = spec.destinations.iter().filter_map(|destination| maps(destination.transform.as_ref()));
         Self {
             destinations: spec.destinations.iter().map(|destination| destination.r#ref.clone()).collect(),
             secrets: source_keys(spec).into_iter().map(|(_, key)| key.name).collect(),
-            config_maps: transforms.chain(maps(spec.normalize.as_ref())).chain(schema).collect(),
+            config_maps: transforms.chain(maps(spec.normalize.as_ref())).chain(schema).chain(reply).collect(),
         }
     }
 }
@@ -107,9 +108,14 @@ pub fn source_keys(spec: &IntegrationSpec) -> Vec<(&'static str, SecretKeyRef)> 
     let tls = webhook.filter_map(|webhook| webhook.tls.as_ref()).flat_map(WebhookTls::secret_keys);
     let verification = verification.map(|key| ("spec.source.webhook.verification", key));
     let tls = tls.map(|key| ("spec.source.webhook.tls.certificateRef", key));
+    let request = spec.source.request.iter();
+    let asked = request.clone().flat_map(|request| request.verification.secret_keys()).cloned();
+    let asked = asked.map(|key| ("spec.source.request.verification", key));
+    let asked_tls = request.filter_map(|request| request.tls.as_ref()).flat_map(WebhookTls::secret_keys);
+    let request = asked.chain(asked_tls.map(|key| ("spec.source.request.tls.certificateRef", key)));
     let poll = spec.source.poll.iter().flat_map(Poll::secret_keys).map(|key| ("spec.source.poll", key));
     let batch = spec.source.batch.iter().flat_map(|batch| batch.secret_keys());
-    verification.chain(tls).chain(poll).chain(batch.map(|key| ("spec.source.batch.from", key))).collect()
+    verification.chain(tls).chain(request).chain(poll).chain(batch.map(|key| ("spec.source.batch.from", key))).collect()
 }
 
 impl Observed {

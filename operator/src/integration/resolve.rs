@@ -152,11 +152,14 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     let lanes = lane_configs(observed, &programs, &mut findings);
     let source = source(&observed.integration.spec);
     if source.is_none() {
-        let message = "spec.source: give exactly one of webhook, stream, poll and batch";
+        let message = "spec.source: give exactly one of webhook, stream, poll, request and batch";
         findings.push(Finding::fails(ConditionType::SourceReady, Reason::InvalidSpec, message));
     }
     match source {
-        Some((source, source_config)) if findings.is_empty() => {
+        Some((source, mut source_config)) if findings.is_empty() => {
+            if let SourceConfig::Request { reply, .. } = &mut source_config {
+                reply.clone_from(&programs.reply);
+            }
             Ok(assemble(observed, identity, source, source_config, lanes, (programs, schema), secrets))
         }
         _ => Err(findings),

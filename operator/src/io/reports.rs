@@ -16,10 +16,12 @@ use serde::Deserialize;
 
 use super::accounts::Shared;
 use super::jetstream::{JetStream, NatsError, bucket_stream, bucket_subject};
-use crate::{
-    dead_letters::entry::destination_and_reason,
-    integration::plan::{JetStreamPlan, LanePlan},
-};
+use crate::{dead_letters::entry::destination_and_reason, integration::plan::JetStreamPlan};
+
+mod pending;
+
+use pending::regressed;
+pub use pending::{Pending, Regression, lane_pending};
 
 /// Up to this many dead letters their subjects are read one by one; beyond, only counts are asked for.
 const MOST_SUBJECTS: u64 = 10_000;
@@ -76,6 +78,8 @@ pub struct Figures {
     pub newest_dead_letter: Option<Timestamp>,
     /// Whether a stream or consumer that should be there was not.
     pub incomplete: bool,
+    /// The user's stream ends before what was read of it: it lost its tail or was put back.
+    pub regressed: Option<Regression>,
     /// How far polling is, for a source that is polled.
     pub poll: Option<PollRecord>,
     /// Entries that made no sense.
@@ -144,13 +148,16 @@ pub async fn figures(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Figu
     let (counts, unreadable) = counts(integration, &counters);
     let mut pending = BTreeMap::new();
     let mut incomplete = source.is_none();
+    let mut furthest = 0;
     for lane in lanes {
-        let Pending { messages, whole } = lane_pending(jetstream, plan, lane).await?;
+        let Pending { messages, whole, read } = lane_pending(jetstream, plan, lane).await?;
+        furthest = furthest.max(read);
         pending.insert(lane.destination.clone(), messages);
         incomplete |= !whole;
     }
     let mut figures = Figures {
         incomplete,
+        regressed: regressed(jetstream, plan, source.as_ref(), furthest).await?,
         last_received: source.as_ref().and_then(|source| last_received(&source.state)),
         last_sequence: source.map_or(0, |source| source.state.last_sequence),
         counts,
@@ -177,32 +184,6 @@ async fn poll(jetstream: &JetStream, plan: &JetStreamPlan, figures: &mut Figures
         Err(_) => figures.unreadable += 1,
     }
     Ok(())
-}
-
-/// What a lane has not settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// On its stream, fired, and parked.
-    pub messages: u64,
-    /// Whether both of its consumers are there.
-    pub whole: bool,
-}
-
-/// What a lane has not settled.
-///
-/// # Errors
-/// If JetStream can't be asked.
-pub async fn lane_pending(jetstream: &JetStream, plan: &JetStreamPlan, lane: &LanePlan) -> Result<Pending, NatsError> {
-    let retries = plan.names.retries_stream();
-    let mut messages = jetstream.count(&retries, &plan.names.waiting_of(&lane.lane)).await?;
-    let mut whole = true;
-    for stream in [plan.source_stream(), &retries] {
-        match jetstream.consumer(stream, lane.lane.as_str()).await? {
-            Some(info) => messages += info.num_pending + u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
-            None => whole = false,
-        }
-    }
-    Ok(Pending { messages, whole })
 }
 
 async fn dead_letters(jetstream: &JetStream, plan: &JetStreamPlan, figures: &mut Figures) -> Result<(), NatsError> {

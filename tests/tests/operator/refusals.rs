@@ -34,7 +34,7 @@ async fn what_can_not_work_is_refused_with_our_words() {
     assert_eq!(refusal(&place, &crm), "");
     let expected = json!([{ "destination": "billing", "filtered": true }]);
     let cases = [
-        (&signups, "/spec/source", json!({}), "exactly one of webhook, stream, poll and batch"),
+        (&signups, "/spec/source", json!({}), "exactly one of webhook, stream, poll, request and batch"),
         (&signups, "/spec/source", json!({ "stream": { "stream": "ROPEWAY_EVENTS_x" } }), "Ropeway's own"),
         (&signups, "/spec/dedup", json!({ "key": "string!(.id)", "window": "0s" }), "window must be at least 1s"),
         (&signups, "/spec/normalize", json!({}), "exactly one of expression and configMapKeyRef"),

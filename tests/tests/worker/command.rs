@@ -75,6 +75,26 @@ fn a_planted_loss_makes_the_demo_fail() {
 }
 
 #[test]
+fn every_example_with_events_accounts_for_each_of_them() {
+    let examples = std::fs::read_dir(root().join("examples")).expect("there are examples");
+    let mut seen = 0;
+    for example in examples.flatten().map(|entry| entry.path()).filter(|path| path.join("demo/events.ndjson").is_file())
+    {
+        let scratch = Scratch::new("example").expect("a folder");
+        let at = |name: &str| example.join(name).display().to_string();
+        let data = scratch.path().display().to_string();
+        let (folder, script, events) = (at(""), at("demo/sink.yaml"), at("demo/events.ndjson"));
+        let mut arguments = vec!["dev", &folder, "--sink", "--sink-script", &script, "--send", &events];
+        arguments.extend(["--data", &data, "--listen", "127.0.0.1:0", "--deadline", "40"]);
+        let output = ropeway(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}: {}", example.display(), text(&output));
+        assert!(text(&output).contains("every event is accounted for"), "{}: {}", example.display(), text(&output));
+        seen += 1;
+    }
+    assert!(seen >= 3, "only {seen} examples have events");
+}
+
+#[test]
 fn every_example_is_in_order_and_its_tests_pass() {
     let examples = std::fs::read_dir(root().join("examples")).expect("there are examples");
     let mut seen = 0;

@@ -22,6 +22,7 @@ mod poll_command;
 mod poll_kills;
 mod poll_trouble;
 mod portions;
+mod request;
 mod schema;
 mod server;
 mod shadow;

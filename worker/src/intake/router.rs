@@ -10,19 +10,29 @@ use axum::{
 use hmac::{Hmac, KeyInit, Mac};
 use ropeway_crds::worker_config::MAX_EVENT_BYTES;
 
-use super::{address::read, refusal::Refusal, webhook::Webhook};
+use super::{address::read, refusal::Refusal, request::Direct, webhook::Webhook};
 
-/// All addresses of a worker, by path.
-pub type Webhooks = Arc<HashMap<String, Webhook>>;
-
-/// The HTTP routes for these addresses.
-pub fn router(webhooks: Webhooks) -> Router {
-    Router::new().fallback(receive).with_state(webhooks)
+/// What is behind an address.
+#[derive(Debug)]
+pub enum Entrance {
+    /// Events are stored.
+    Webhook(Box<Webhook>),
+    /// The caller waits for the destination's answer.
+    Request(Box<Direct>),
 }
 
-async fn receive(State(webhooks): State<Webhooks>, request: Request) -> Response {
-    let taken = match webhooks.get(request.uri().path()) {
-        Some(webhook) => webhook.receive(request).await,
+/// All addresses of a worker, by path.
+pub type Entrances = Arc<HashMap<String, Entrance>>;
+
+/// The HTTP routes for these addresses.
+pub fn router(entrances: Entrances) -> Router {
+    Router::new().fallback(receive).with_state(entrances)
+}
+
+async fn receive(State(entrances): State<Entrances>, request: Request) -> Response {
+    let taken = match entrances.get(request.uri().path()) {
+        Some(Entrance::Webhook(webhook)) => webhook.receive(request).await,
+        Some(Entrance::Request(direct)) => return direct.receive(request).await,
         None => Err(unknown(request).await),
     };
     taken.unwrap_or_else(IntoResponse::into_response)

@@ -88,6 +88,13 @@ pub struct Incoming {
     body: Bytes,
 }
 
+impl Incoming {
+    /// Headers and body as they would be stored.
+    pub fn parts(&self) -> (&HeaderMap, &Bytes) {
+        (&self.headers, &self.body)
+    }
+}
+
 impl Store {
     /// Makes an event of a body. `data` is the part of it that is mapped, where that is not the whole; `None` comes back
     /// where it is no JSON object.

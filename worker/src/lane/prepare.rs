@@ -140,7 +140,7 @@ impl Lane {
 
     /// The key by which the destination can tell a repeat: equal for all attempts at an event, for its sender's repeats and
     /// for dead letters that are sent again; different between lanes.
-    fn idempotency_key(&self, attributes: &EventAttributes) -> String {
+    pub(super) fn idempotency_key(&self, attributes: &EventAttributes) -> String {
         let EventAttributes { id, source, .. } = attributes;
         // The lane stands for namespace, Integration and destination.
         names::hash(format!("{}\n{source}\n{id}", self.id).as_bytes(), 32)
@@ -152,7 +152,7 @@ pub(super) fn give_up(reason: DeadLetterReason, message: String) -> Settlement {
     Settlement::DeadLetter(DeadLetter { reason, failure: Failure { code: None, message } })
 }
 
-fn mapping_reason(error: &MapError) -> DeadLetterReason {
+pub(super) fn mapping_reason(error: &MapError) -> DeadLetterReason {
     match error.limit() {
         Some(_) => DeadLetterReason::MappingLimit,
         None => DeadLetterReason::MappingFailed,

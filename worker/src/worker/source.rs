@@ -20,6 +20,8 @@ use crate::{
         address::{Address, Transport},
         items::Form,
         poll::{Poller, plan::Plan},
+        request::Direct,
+        router::Entrance,
         store::Store,
         tls::ServerTls,
         verify::{Verifier, jwt::Issuer},
@@ -28,10 +30,18 @@ use crate::{
     io::jetstream::Broker,
 };
 
-/// What a way in is given beside its configuration.
-pub(super) struct Inputs {
+/// The programs of a source.
+pub(super) struct Compiled {
     /// The expression for the ids of events that carry none.
     pub(super) id: Option<Program>,
+    /// What becomes of the destination's answer to a request.
+    pub(super) reply: Option<Program>,
+}
+
+/// What a way in is given beside its configuration.
+pub(super) struct Inputs {
+    /// The programs of the source.
+    pub(super) compiled: Compiled,
     /// The wished state.
     pub(super) state: watch::Receiver<Option<State>>,
     /// What keeps it from receiving.
@@ -49,7 +59,7 @@ struct Wanted<'a> {
 impl Worker {
     /// Adds the way in. A stream of the user's needs none: its lanes read it themselves.
     pub(super) fn add_source(&mut self, shared: &Shared<'_>, integration: &IntegrationConfig, inputs: Inputs) {
-        let Inputs { id, state, problem } = inputs;
+        let Inputs { compiled: Compiled { id, reply }, state, problem } = inputs;
         let store = store(shared.prepared, shared.broker, integration, id);
         match &integration.source {
             SourceConfig::Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls } => {
@@ -64,7 +74,17 @@ impl Worker {
                     address,
                     store,
                 };
-                self.webhooks.insert(path.clone(), webhook);
+                self.entrances.insert(path.clone(), Entrance::Webhook(Box::new(webhook)));
+            }
+            SourceConfig::Request { path, verification, max_body_bytes, public_url, tls, timeout, reply: _ } => {
+                let (public_url, tls) = (public_url.clone(), tls.as_ref());
+                let wanted = Wanted { verification, max_body: max_body_bytes.bytes(), public_url, tls };
+                let address = self.address(shared, &integration.name, wanted, (state, problem));
+                // The lanes of this Integration were added last, and it has one.
+                let Some((lane, _)) = self.lanes.last() else { return };
+                let (lane, timeout) = (Arc::clone(lane), timeout.std());
+                let direct = Direct { address, store, lane, timeout, reply };
+                self.entrances.insert(path.clone(), Entrance::Request(Box::new(direct)));
             }
             SourceConfig::Stream { .. } => {}
             SourceConfig::Poll { poll } => match Plan::new((**poll).clone()) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{check, integration, integration_errors, secret};
+use super::{check, integration, integration_errors, secret, with};
 
 #[test]
 fn rules_of_webhooks() {
@@ -59,12 +59,6 @@ fn rules_of_webhooks() {
                 "mtls needs tls, or a proxy",
             ),
             (
-                "/spec/source/webhook/expose",
-                json!({ "ingress": { "host": "hooks.example.com" } }),
-                json!({ "ingress": { "host": "hooks.example.com" }, "httpRoute": { "parentRefs": [{ "name": "g" }] } }),
-                "exactly one of ingress and httpRoute",
-            ),
-            (
                 "/spec/source",
                 hmac(json!({ "signed": [{ "body": true }] })),
                 hmac(json!({ "signed": [{ "body": true, "text": "x" }] })),
@@ -75,6 +69,33 @@ fn rules_of_webhooks() {
                 hmac(json!({ "signed": [{ "timestamp": true }], "timestamp": { "header": "X-T" } })),
                 hmac(json!({ "signed": [{ "timestamp": true }] })),
                 "needs the field timestamp",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn rules_of_requests() {
+    fn requesting() -> Value {
+        let bearer = json!({ "bearer": { "tokens": [secret()] } });
+        with(integration(), "/spec/source", json!({ "request": { "path": "/x", "verification": bearer } }))
+    }
+    check(
+        requesting,
+        integration_errors,
+        &[
+            ("/spec/source/request/timeout", json!("2m"), json!("3m"), "timeout must be at least 100ms and at most 2m"),
+            (
+                "/spec/destinations",
+                json!([{ "name": "a", "ref": "a" }]),
+                json!([{ "name": "a", "ref": "a" }, { "name": "b", "ref": "b" }]),
+                "a request has one destination and no queue",
+            ),
+            (
+                "/spec/deadLetter",
+                Value::Null,
+                json!({ "retention": "720h" }),
+                "a request has one destination and no queue",
             ),
         ],
     );

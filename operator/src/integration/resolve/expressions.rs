@@ -20,6 +20,8 @@ use crate::integration::observe::Observed;
 pub(super) struct Programs {
     /// `normalize`
     pub normalize: Option<String>,
+    /// `source.request.reply`
+    pub reply: Option<String>,
     /// `transform` by destination.
     pub transforms: BTreeMap<String, String>,
 }
@@ -48,6 +50,12 @@ pub(super) fn resolve(
     }
     if let Some(ordering) = &spec.ordering {
         compiler.program("spec.ordering.key", &ordering.key, Purpose::Key);
+    }
+    if let Some(written) = spec.source.request.as_ref().and_then(|request| request.reply.as_ref()) {
+        programs.reply = compiler.source(observed, "spec.source.request.reply", written);
+        if let Some(source) = &programs.reply {
+            compiler.program("spec.source.request.reply", source, Purpose::Transform);
+        }
     }
     let mut mapping = Mapping::default();
     if let Some(written) = &spec.normalize {

@@ -6,7 +6,7 @@ use ropeway_crds::{
     duration::{ByteSize, Duration},
     integration::{IntegrationDestination, State},
     names::LaneId,
-    source::{Source, Webhook},
+    source::{RequestSource, Source, Webhook},
     worker_config::SourceConfig,
 };
 
@@ -56,7 +56,7 @@ pub(super) fn retention(spec: &IntegrationSpec) -> Duration {
 
 /// Where events are, and what workers are told about it.
 pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceConfig)> {
-    let Source { webhook, stream, poll, batch } = &spec.source;
+    let Source { webhook, stream, poll, request, batch } = &spec.source;
     spec.source.pattern()?;
     if let Some(source) = stream {
         let subjects = source.subjects.iter().flatten().map(|subject| subject.0.clone()).collect();
@@ -71,8 +71,11 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
     if let Some(batch) = batch {
         return Some((own_stream(spec, None), SourceConfig::Batch(Box::new(batch.clone()))));
     }
+    if let Some(request) = request {
+        return Some(of_request(request.clone()));
+    }
     let webhook = webhook.clone()?;
-    let Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls, expose: _ } = webhook;
+    let Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls } = webhook;
     let config = SourceConfig::Webhook {
         path: path.clone(),
         verification,
@@ -83,6 +86,24 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
         tls,
     };
     Some((own_stream(spec, Some(path)), config))
+}
+
+/// How long a caller waits where the Integration does not say.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A request has no queue; the stream that every lane reads stays empty.
+fn of_request(request: RequestSource) -> (ResolvedSource, SourceConfig) {
+    let RequestSource { path, verification, timeout, reply: _, max_body_bytes, public_url, tls } = request;
+    let config = SourceConfig::Request {
+        path: path.clone(),
+        verification,
+        max_body_bytes: max_body_bytes.unwrap_or(values::largest_body()),
+        public_url,
+        tls,
+        timeout: timeout.unwrap_or(PATIENCE),
+        reply: None,
+    };
+    (ResolvedSource::Events { max_bytes: ByteSize::mebibytes(1), replicas: 1, path: Some(path) }, config)
 }
 
 /// A stream of the Integration's own.

@@ -225,7 +225,7 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
             |it| it.integration.spec.source.webhook = None,
             SourceReady,
             Reason::InvalidSpec,
-            "exactly one of webhook, stream, poll and batch",
+            "exactly one of webhook, stream, poll, request and batch",
         ),
         (
             "tiny stream",

@@ -8,6 +8,7 @@ use ropeway_crds::{
     counters::Counts,
     report::Failure,
     status::{DeadLetterStatus, DeliveryStatus, LaneStatus, LastError, ReasonCount},
+    worker_config::SourceConfig,
 };
 
 use super::Workers;
@@ -29,6 +30,7 @@ pub(super) fn totals(since: Time, observations: &Observations, plan: &Plan, work
     let total = counts.values().fold(Counts::default(), |sum, counts| sum.plus(*counts));
     let pending = pending.values().sum::<u64>();
     let received = match &plan.jetstream.source {
+        SourcePlan::Own(_) if is_direct(plan) => counts.values().map(|counts| counts.settled).sum(),
         SourcePlan::Own(_) => *last_sequence,
         // How many of the user's events are ours is known only by what became of them.
         SourcePlan::Foreign { .. } => {
@@ -57,6 +59,11 @@ pub(super) fn totals(since: Time, observations: &Observations, plan: &Plan, work
         last_success_time: last_success.map(Time),
         last_error: last_error.map(|(_, error)| error),
     }
+}
+
+/// Whether callers wait for answers, so that nothing is stored.
+fn is_direct(plan: &Plan) -> bool {
+    plan.config.integrations.iter().any(|it| matches!(it.source, SourceConfig::Request { .. }))
 }
 
 /// What workers that are gone had said stays: the last success and the last error of all.

@@ -91,6 +91,9 @@ fn source(known: &Known<'_>, workers: Option<&Workers>) -> Finding {
     if let Some(failing) = super::source::failing(known) {
         return failing;
     }
+    if let Some(finding) = super::source::regressed(known) {
+        return finding;
+    }
     match (known.plan, known.findings.is_empty()) {
         (Some(_), _) => Finding::holds(kind, Reason::StreamReady, "streams and consumers are as wanted"),
         (None, true) => Finding::unknown(kind, Reason::Pending, "not looked at yet"),

@@ -2,12 +2,12 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use ropeway_crds::{
-    condition::Finding,
+    condition::{ConditionType, Finding, Reason},
     status::{RunStatus, SourceStatus},
 };
 
 use super::Known;
-use crate::io::reports::Observations;
+use crate::io::reports::{Observations, Regression};
 
 mod batch;
 mod poll;
@@ -38,6 +38,16 @@ pub(super) fn without_figures(source: &SourceStatus) -> SourceStatus {
         next_run_time: source.next_run_time.clone(),
         ..SourceStatus::default()
     }
+}
+
+/// What is wrong with a stream of the user's that ends before what was read of it.
+pub(super) fn regressed(known: &Known<'_>) -> Option<Finding> {
+    let Regression { read, last } = known.observations?.figures.regressed?;
+    let stream = known.plan?.jetstream.source_stream();
+    let message = format!(
+        "the stream {stream} ends at {last}, but {read} were read: it lost its tail or was put back; what it stores up to {read} is not read"
+    );
+    Some(Finding::fails(ConditionType::SourceReady, Reason::StreamRegressed, message))
 }
 
 /// What is wrong with the last run of a batch.

@@ -17,7 +17,7 @@ use crate::{
         },
         resolve::Resolved,
     },
-    io::reports::Figures,
+    io::reports::{Figures, Regression},
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -474,6 +474,13 @@ fn cases() -> Vec<Case> {
             "no keys of the issuer",
             |it| it.source("IssuerUnavailable"),
             ("False", Reason::IssuerUnavailable),
+            healthy,
+            "reconciling",
+        ),
+        (
+            "the user's stream lost its tail",
+            |it| it.figures().regressed = Some(Regression { read: 9, last: 4 }),
+            ("False", Reason::StreamRegressed),
             healthy,
             "reconciling",
         ),

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use ropeway_crds::{
     IntegrationSpec,
     names::{STREAM_PREFIX, SUBJECT_ROOT},
-    source::{StreamSource, Verification, Webhook},
+    source::{RequestSource, StreamSource, Verification, Webhook},
 };
 
 use super::LARGEST_BODY;
@@ -19,6 +19,9 @@ pub(super) fn faults(spec: &IntegrationSpec) -> Vec<String> {
     let mut faults = Vec::new();
     if let Some(webhook) = &spec.source.webhook {
         check_webhook(webhook, &mut faults);
+    }
+    if let Some(request) = &spec.source.request {
+        check_request(request, &mut faults);
     }
     if let Some(stream) = &spec.source.stream {
         check_stream(stream, &mut faults);
@@ -43,29 +46,39 @@ fn check_webhook(webhook: &Webhook, faults: &mut Vec<String>) {
     {
         faults.push("spec.source.webhook.split: give a JSON pointer such as /items, or an empty text".into());
     }
-    check_verification(verification, tls.is_some(), faults);
+    check_verification("spec.source.webhook", verification, tls.is_some(), faults);
 }
 
-fn check_verification(verification: &Verification, ends_tls: bool, faults: &mut Vec<String>) {
-    const FIELD: &str = "spec.source.webhook.verification";
+fn check_request(request: &RequestSource, faults: &mut Vec<String>) {
+    const FIELD: &str = "spec.source.request";
+    let RequestSource { verification, max_body_bytes, public_url, tls, .. } = request;
+    if max_body_bytes.is_some_and(|body| body.bytes() > LARGEST_BODY || body.bytes() == 0) {
+        faults.push(format!("{FIELD}.maxBodyBytes: give at most 256Ki"));
+    }
+    if public_url.is_none() && verification.signs_url() {
+        faults.push(format!("{FIELD}.publicUrl: the address is part of what is signed; give it"));
+    }
+    check_verification(FIELD, verification, tls.is_some(), faults);
+}
+
+fn check_verification(source: &str, verification: &Verification, ends_tls: bool, faults: &mut Vec<String>) {
+    let field = format!("{source}.verification");
     if let Some(mtls) = &verification.mtls {
         for range in mtls.proxy.iter().flat_map(|proxy| &proxy.trusted_ranges) {
             if IpNet::from_str(&range.0).is_err() {
                 let text = &range.0;
-                faults.push(format!("{FIELD}.mtls.proxy.trustedRanges: {text:?} is no range; write it as 10.0.0.0/8"));
+                faults.push(format!("{field}.mtls.proxy.trustedRanges: {text:?} is no range; write it as 10.0.0.0/8"));
             }
         }
         if mtls.proxy.is_none() && !ends_tls {
-            faults.push(format!(
-                "{FIELD}.mtls: give spec.source.webhook.tls, or the proxy that hands the certificate on"
-            ));
+            faults.push(format!("{field}.mtls: give {source}.tls, or the proxy that hands the certificate on"));
         }
     }
     if let Some(jwt) = &verification.jwt
         && jwt.jwks_url.is_none()
         && !jwt.issuer.starts_with("http")
     {
-        faults.push(format!("{FIELD}.jwt.jwksUrl: the issuer is no address that its keys could be found at; give it"));
+        faults.push(format!("{field}.jwt.jwksUrl: the issuer is no address that its keys could be found at; give it"));
     }
 }
 

@@ -1,0 +1,124 @@
+//! A record for somebody who waits: judged, mapped and sent at once, and what came back is handed on. Nothing is queued,
+//! and nothing is tried again.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use ropeway_crds::{integration::Mode, schema::OnViolation};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Lane, prepare::mapping_reason};
+use crate::{
+    account::Circuit,
+    decide::{DeadLetterReason, Done},
+    decode::Event,
+    deliver::Parcel,
+    map::Record,
+    provider::{Failure, Outcome, Response},
+};
+
+/// What is asked to come again where nobody says when.
+const COME_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the one who waits is told.
+#[derive(Debug)]
+pub enum Answer {
+    /// The destination took the record, and said this; nothing where it does not answer, or where nothing is sent.
+    Taken(Option<Response>),
+    /// The filter keeps such events back.
+    Filtered,
+    /// The event can't be sent: an expression fails on it, or it does not match the schema.
+    Unprocessable {
+        /// In one word.
+        reason: &'static str,
+        /// In a sentence, without payload.
+        message: String,
+    },
+    /// The destination is left alone just now.
+    Unavailable(Duration, String),
+    /// The limit is used up for now.
+    Busy(Duration),
+    /// The destination did not answer in time.
+    TimedOut(String),
+    /// The destination failed, or refused the record.
+    Failed(Failure),
+}
+
+impl Lane {
+    /// Sends what becomes of an event, until `deadline`. `key` is the caller's own idempotency key.
+    pub async fn answer(&self, event: Event, key: Option<String>, deadline: Instant) -> Answer {
+        if let Err((violation, reaction)) = self.mapping.conforms(&event) {
+            self.tally.violated(violation.place.clone());
+            if reaction != OnViolation::Pass {
+                return self.unprocessable(DeadLetterReason::SchemaViolation, violation.to_string());
+            }
+        }
+        let body = match self.mapping.record(&event) {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                self.tally.answered(Ok(Done::Filtered), Timestamp::now());
+                return Answer::Filtered;
+            }
+            Err(error) => return self.unprocessable(mapping_reason(&error), error.to_string()),
+        };
+        if let Err(error) = self.account.look().await {
+            return Answer::Unavailable(COME_AGAIN, error.to_string());
+        }
+        if let Circuit::Open(wait) = self.account.circuit(Timestamp::now()) {
+            let message = "the destination's circuit is open; see the Destination's status".to_owned();
+            return Answer::Unavailable(wait.unwrap_or(COME_AGAIN), message);
+        }
+        let attributes = Arc::new(event.attributes);
+        let key = key.unwrap_or_else(|| self.idempotency_key(&attributes));
+        let record = Record { body, key, attributes };
+        let Ok(permit) = timeout_at(deadline, self.account.pace().permit(&self.account)).await else {
+            return Answer::Busy(COME_AGAIN);
+        };
+        let left = deadline.saturating_duration_since(Instant::now()).min(self.config.delivery.timeout.std());
+        let asked = Instant::now();
+        let parcel = Parcel { record: &record, delivery: &record.attributes.id };
+        let (outcome, response) = self.deliverer.ask(&self.account, parcel, left, permit).await;
+        self.told(outcome, response, asked + left)
+    }
+
+    fn unprocessable(&self, reason: DeadLetterReason, message: String) -> Answer {
+        let failure = Failure { code: None, message: message.clone() };
+        self.tally.answered(Err((reason, failure)), Timestamp::now());
+        Answer::Unprocessable { reason: reason.as_str(), message }
+    }
+
+    fn told(&self, outcome: Outcome, response: Option<Response>, due: Instant) -> Answer {
+        let now = Timestamp::now();
+        let done = if self.mode == Mode::Shadow { Done::Shadowed } else { Done::Delivered };
+        let fails = |reason, failure: &Failure| self.tally.answered(Err((reason, failure.clone())), now);
+        match outcome {
+            Outcome::Delivered => {
+                self.tally.answered(Ok(done), now);
+                Answer::Taken(response)
+            }
+            Outcome::Rejected(failure) => {
+                fails(DeadLetterReason::Rejected, &failure);
+                Answer::Failed(failure)
+            }
+            Outcome::Unaccounted(failure) => {
+                fails(DeadLetterReason::Unaccounted, &failure);
+                Answer::Failed(failure)
+            }
+            Outcome::Retry { after, limited: true, failure } => {
+                fails(DeadLetterReason::Exhausted, &failure);
+                Answer::Busy(after.unwrap_or(COME_AGAIN))
+            }
+            Outcome::Retry { failure, .. } => {
+                fails(DeadLetterReason::Exhausted, &failure);
+                match failure.code {
+                    None if Instant::now() >= due => Answer::TimedOut(failure.message),
+                    _ => Answer::Failed(failure),
+                }
+            }
+            Outcome::Hold { failure, .. } => {
+                fails(DeadLetterReason::Exhausted, &failure);
+                Answer::Unavailable(COME_AGAIN, failure.message)
+            }
+        }
+    }
+}
