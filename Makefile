@@ -5,7 +5,8 @@
 #   make check                       format, lints, licences, generated files
 #   make cluster / cluster-down      a real node with the product on it, to play with
 #   make image [PROFILE=dev]         the container image as an OCI archive, and image-nats for the trial's NATS
-#   make tools [TOOLS=nats|kubernetes|node|helm|signers|link|deny|all]   programs for all of that, into .tools/
+#   make tools [TOOLS=nats|kubernetes|node|helm|signers|link|deny|fuzz|all]   programs for all of that, into .tools/
+#   make fuzz [TARGET=… SECONDS=600] feeds made-up input to the parsers on the ways in (fuzz/README.md); needs nightly Rust
 #   make crds                        the CRDs from the types in crds/src
 #   make bench / bench-quick         measures the worker against a bare loop and peers (docs/benchmarks.md)
 #   make test-cluster CLUSTER_KUBECONFIG=…   the cluster suite on a cluster that is already there
@@ -18,7 +19,7 @@ CLUSTER := $(CARGO_TARGET_DIR)/debug/ropeway-test-cluster
 EXAMPLE := examples/signups-to-marketing
 
 .PHONY: demo test test-unit test-worker test-operator test-charts test-cluster check advisories crds tools cluster cluster-down \
-  image image-nats bench bench-quick bench-programs
+  fuzz image image-nats bench bench-quick bench-programs
 
 demo:
 	@scripts/tools.sh link nats
@@ -68,6 +69,12 @@ check:
 advisories:
 	@scripts/tools.sh deny
 	.tools/bin/cargo-deny --locked check advisories
+
+# One target, or all of them one after the other.
+SECONDS ?= 600
+fuzz:
+	@scripts/tools.sh link fuzz
+	@scripts/fuzz.sh $(SECONDS) $(TARGET)
 
 tools:
 	@scripts/tools.sh $(TOOLS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the programs that the tests and `make demo` run, into .tools/, and installs the Debian packages they need.
 #
-#   scripts/tools.sh [nats|kubernetes|node|helm|signers|link|deny|all]…
+#   scripts/tools.sh [nats|kubernetes|node|helm|signers|link|deny|fuzz|all]…
 #
 #   nats        nats-server
 #   kubernetes  etcd, kube-apiserver, kube-controller-manager, kubectl
@@ -9,6 +9,7 @@
 #   helm        helm
 #   signers     vendors' own webhook libraries, for Node.js (tests/peers/signers)
 #   deny        cargo-deny, for licences and bans
+#   fuzz        cargo-fuzz; not part of all, since it is of use with nightly Rust only
 #   link        mold, which .cargo/config.toml names as the linker
 #   all         everything (the default)
 #
@@ -135,6 +136,15 @@ deny() {
     --target-dir "${XDG_CACHE_HOME:-$HOME/.cache}/ropeway/cargo-deny" cargo-deny) || fail "cargo-deny could not be built"
 }
 
+fuzz() {
+  local version=0.13.1
+  [[ -x $tools/bin/cargo-fuzz && $("$tools/bin/cargo-fuzz" --version) == *" $version" ]] && return
+  say "building cargo-fuzz $version (a minute)"
+  link
+  (cd "$root" && cargo install --quiet --locked --version "$version" --root "$tools" \
+    --target-dir "${XDG_CACHE_HOME:-$HOME/.cache}/ropeway/cargo-fuzz" cargo-fuzz) || fail "cargo-fuzz could not be built"
+}
+
 # packages NAME:PROGRAM…: installs the Debian packages whose program is missing.
 packages() {
   local pair missing=()
@@ -161,9 +171,9 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- all
 for part in "$@"; do
   case $part in
-    nats | kubernetes | node | helm | signers | link | deny) "$part" ;;
+    nats | kubernetes | node | helm | signers | link | deny | fuzz) "$part" ;;
     image) image_tools ;;
     all) link; nats; node; helm; signers; deny ;;
-    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, image, link, deny, all" ;;
+    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, image, link, deny, fuzz, all" ;;
   esac
 done

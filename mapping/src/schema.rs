@@ -1,19 +1,18 @@
 //! JSON Schema: compiled once, asked for each event. Nothing is fetched, patterns take linear time, and what is said of a
 //! violation comes from the schema alone, so that no payload gets into a status.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
+use self::references::{MOST_LEVELS, MOST_STEPS, check_references};
 use crate::Data;
+
+mod references;
 
 /// The longest place in a schema that is told, in characters.
 const LONGEST_PLACE: usize = 160;
-
-/// Keywords whose schemas judge the same value as the schema they stand in.
-const IN_PLACE: [&str; 10] =
-    ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies", "extends"];
 
 /// A schema that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +34,16 @@ pub enum SchemaError {
     /// Judging a value would never end.
     #[error("the reference {0:?} leads back to itself without going deeper into the value")]
     Endless(String),
+    /// Judging a value would take too many steps.
+    #[error(
+        "the reference {0:?} leads through more than {MOST_STEPS} schemas for one and the same value; simplify what it refers to"
+    )]
+    TooMany(String),
+    /// It is nested too deep, references included.
+    #[error(
+        "it is nested deeper than {MOST_LEVELS} levels where references are followed; shorten the chain of references"
+    )]
+    TooDeep,
 }
 
 /// An event that does not match.
@@ -111,83 +120,6 @@ fn violation(error: &ValidationError<'_>) -> Violation {
 
 fn cut(text: &str) -> String {
     text.chars().take(LONGEST_PLACE).collect()
-}
-
-/// Follows every reference: it must lead to a place in this schema, and not back to itself for one and the same value.
-fn check_references(schema: &Value) -> Result<(), SchemaError> {
-    let mut waiting = vec![schema];
-    while let Some(value) = waiting.pop() {
-        match value {
-            Value::Object(members) => {
-                // A schema of its own inside would give references another meaning.
-                if !std::ptr::eq(value, schema)
-                    && let Some(id) = members.get("$id").and_then(Value::as_str)
-                {
-                    return Err(SchemaError::Remote(cut(id)));
-                }
-                if let Some(reference) = reference(value) {
-                    follow(schema, reference, &mut BTreeSet::new())?;
-                }
-                waiting.extend(members.values());
-            }
-            Value::Array(items) => waiting.extend(items),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn reference(value: &Value) -> Option<&str> {
-    let of = |name: &str| value.get(name).and_then(Value::as_str);
-    of("$ref").or_else(|| of("$dynamicRef")).or_else(|| of("$recursiveRef"))
-}
-
-/// Where a reference may lead: to a place, or to what carries that anchor.
-fn targets<'a>(schema: &'a Value, fragment: &str) -> Vec<&'a Value> {
-    if fragment.is_empty() || fragment.starts_with('/') {
-        return schema.pointer(fragment).into_iter().collect();
-    }
-    let (mut found, mut waiting) = (Vec::new(), vec![schema]);
-    while let Some(value) = waiting.pop() {
-        let anchors = ["$anchor", "$dynamicAnchor"].map(|name| value.get(name).and_then(Value::as_str));
-        if anchors.contains(&Some(fragment)) {
-            found.push(value);
-        }
-        match value {
-            Value::Object(members) => waiting.extend(members.values()),
-            Value::Array(items) => waiting.extend(items),
-            _ => {}
-        }
-    }
-    found
-}
-
-/// Walks everything that judges the same value as what a reference leads to.
-fn follow<'a>(schema: &'a Value, reference_: &'a str, seen: &mut BTreeSet<&'a str>) -> Result<(), SchemaError> {
-    if !reference_.starts_with('#') {
-        return Err(SchemaError::Remote(cut(reference_)));
-    }
-    if !seen.insert(reference_) {
-        return Err(SchemaError::Endless(cut(reference_)));
-    }
-    let mut waiting = targets(schema, &reference_[1..]);
-    while let Some(value) = waiting.pop() {
-        if let Some(next) = reference(value) {
-            follow(schema, next, seen)?;
-        }
-        for keyword in IN_PLACE {
-            match value.get(keyword) {
-                Some(Value::Array(items)) => waiting.extend(items),
-                Some(inner @ Value::Object(members)) => match keyword {
-                    "dependentSchemas" | "dependencies" => waiting.extend(members.values()),
-                    _ => waiting.push(inner),
-                },
-                _ => {}
-            }
-        }
-    }
-    seen.remove(reference_);
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 
 mod keep;
 mod lease;
-mod link;
-mod page;
+pub mod link;
+pub mod page;
 pub mod plan;
 mod request;
 pub mod run;

@@ -70,8 +70,12 @@ impl ServerTls {
         {
             return Ok(acceptor.clone());
         }
-        let acceptor = make(&chain, &private)
-            .map_err(|why| ServerTlsError::Unusable { name: self.certificate.name.clone(), why })?;
+        let acceptor = match (make(&chain, &private), &*made) {
+            (Ok(acceptor), _) => acceptor,
+            // In the middle of a rotation certificate and key may not fit each other: the last ones that did are used.
+            (Err(_), Some((_, _, last))) => return Ok(last.clone()),
+            (Err(why), None) => return Err(ServerTlsError::Unusable { name: self.certificate.name.clone(), why }),
+        };
         *made = Some((chain, private, acceptor.clone()));
         Ok(acceptor)
     }

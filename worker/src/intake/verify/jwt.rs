@@ -6,10 +6,14 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::Jwk};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, decode, decode_header,
+    jwk::{AlgorithmParameters, Jwk},
+};
 use ropeway_crds::source::{JwtAlgorithm, JwtVerification};
 use serde::Deserialize;
 use serde_json::Value;
@@ -35,6 +39,9 @@ const SKEW: SignedDuration = SignedDuration::from_mins(1);
 
 /// The most keys of one issuer that are kept.
 const MOST_KEYS: usize = 64;
+
+/// The length of an Ed25519 key in bytes.
+const ED25519_KEY: usize = 32;
 
 /// The issuer's keys can't be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +80,12 @@ impl Issuer {
     /// An issuer whose keys are fetched through this door.
     pub fn new(spec: JwtVerification, door: HttpDoor) -> Self {
         Self { spec, door, keys: RwLock::default(), fetching: Mutex::default() }
+    }
+
+    /// An issuer whose keys were fetched at that moment. What is no key that is known here is left out.
+    pub fn with_keys(spec: JwtVerification, door: HttpDoor, keys: Vec<Value>, fetched: Timestamp) -> Self {
+        let keys = Keys { keys: usable(keys), fetched: Some(fetched), tried: Some(fetched) };
+        Self { keys: RwLock::new(Arc::new(keys)), ..Self::new(spec, door) }
     }
 
     /// Judges the token of a request.
@@ -194,9 +207,7 @@ impl Issuer {
             }
         };
         let set: Set = self.get(&address).await?;
-        // A set may hold keys for other purposes and of kinds that nobody here knows.
-        let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
-        Ok(keys.take(MOST_KEYS).collect())
+        Ok(usable(set.keys))
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, address: &str) -> Result<T, String> {
@@ -225,6 +236,22 @@ impl Keys {
     }
 }
 
+/// The keys of a set, which may hold some for other purposes and of kinds that nobody here knows.
+fn usable(keys: Vec<Value>) -> Vec<Jwk> {
+    let keys = keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+    keys.filter(is_whole).take(MOST_KEYS).collect()
+}
+
+/// Whether a key is as long as it must be: the library cuts Ed25519 keys at 32 bytes without a look at their length.
+fn is_whole(key: &Jwk) -> bool {
+    match &key.algorithm {
+        AlgorithmParameters::OctetKeyPair(pair) => {
+            BASE64_URL_SAFE_NO_PAD.decode(&pair.x).is_ok_and(|bytes| bytes.len() == ED25519_KEY)
+        }
+        _ => true,
+    }
+}
+
 fn algorithm(given: JwtAlgorithm) -> Algorithm {
     match given {
         JwtAlgorithm::Rs256 => Algorithm::RS256,
@@ -236,5 +263,22 @@ fn algorithm(given: JwtAlgorithm) -> Algorithm {
         JwtAlgorithm::Es256 => Algorithm::ES256,
         JwtAlgorithm::Es384 => Algorithm::ES384,
         JwtAlgorithm::EdDsa => Algorithm::EdDSA,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// One that is too short made the library panic while it judged a token.
+    #[test]
+    fn keys_of_another_length_than_they_must_have_are_left_out() {
+        let key = |x: &str| json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
+        let whole = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let keys = vec![key(whole), key(&whole[..40]), key(&whole.repeat(2)), key("*"), key("")];
+        let found = usable(keys);
+        assert_eq!(found.len(), 1, "{found:?}");
     }
 }
