@@ -178,13 +178,14 @@ impl Deliverer {
         &self,
         account: &Arc<Account>,
         parcel: Parcel<'_>,
+        trial: Trial,
         deadline: Duration,
         permit: Permit,
-    ) -> (Outcome, Option<Response>) {
-        let manner = Manner { retry: false, trial: Trial::None };
-        let (outcome, _, response) = self.send_within(account, &[parcel], manner, deadline).await;
+    ) -> (Outcome, Sign, Option<Response>) {
+        let manner = Manner { retry: false, trial };
+        let sent = self.send_within(account, &[parcel], manner, deadline).await;
         drop(permit);
-        (outcome, response)
+        sent
     }
 
     async fn send_within(

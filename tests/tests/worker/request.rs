@@ -141,3 +141,27 @@ async fn a_paused_address_and_an_open_circuit_answer_503() {
     .await
     .expect("a paused address answers 503");
 }
+
+#[tokio::test]
+async fn a_request_tries_whether_a_destination_answers_again_and_closes_the_circuit() {
+    let mut scene = Scene::new(asking()).await.expect("a scene");
+    scene.account = json!({ "circuitBreaker": { "failureThreshold": 2, "openDuration": "1s" } });
+    scene.apply().await.expect("applied");
+    scene.receiver.reply(|_| Reply { status: 503, ..Reply::default() });
+    let worker = open(&scene).await;
+    let status = async || ask(&worker.url, r#"{"id":"1","n":1}"#, None).await.status;
+    until("the circuit opens", PATIENCE, async || match status().await {
+        503 => Ok(()),
+        other => Err(other.to_string()),
+    })
+    .await
+    .expect("the circuit opens");
+    scene.receiver.reply(|_| 200.into());
+    until("the circuit closes", PATIENCE, async || match status().await {
+        200 => Ok(()),
+        other => Err(other.to_string()),
+    })
+    .await
+    .expect("a request is the trial, since there is no event that a lane could take");
+    assert_eq!(status().await, 200, "the circuit is closed for all");
+}

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use ropeway_crds::{integration::Mode, schema::OnViolation};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Lane, prepare::mapping_reason};
+use super::{Lane, Trial, prepare::mapping_reason};
 use crate::{
-    account::Circuit,
+    account::{Circuit, breaker::Sign},
     decide::{DeadLetterReason, Done},
     decode::Event,
     deliver::Parcel,
@@ -64,21 +64,41 @@ impl Lane {
         if let Err(error) = self.account.look().await {
             return Answer::Unavailable(COME_AGAIN, error.to_string());
         }
-        if let Circuit::Open(wait) = self.account.circuit(Timestamp::now()) {
-            let message = "the destination's circuit is open; see the Destination's status".to_owned();
-            return Answer::Unavailable(wait.unwrap_or(COME_AGAIN), message);
-        }
+        let trial = match self.trial().await {
+            Ok(trial) => trial,
+            Err(unavailable) => return unavailable,
+        };
         let attributes = Arc::new(event.attributes);
         let key = key.unwrap_or_else(|| self.idempotency_key(&attributes));
         let record = Record { body, key, attributes };
         let Ok(permit) = timeout_at(deadline, self.account.pace().permit(&self.account)).await else {
+            self.tried(trial, None).await;
             return Answer::Busy(COME_AGAIN);
         };
         let left = deadline.saturating_duration_since(Instant::now()).min(self.config.delivery.timeout.std());
         let asked = Instant::now();
         let parcel = Parcel { record: &record, delivery: &record.attributes.id };
-        let (outcome, response) = self.deliverer.ask(&self.account, parcel, left, permit).await;
+        let (outcome, sign, response) = self.deliverer.ask(&self.account, parcel, trial, left, permit).await;
+        self.tried(trial, Some(&sign)).await;
         self.told(outcome, response, asked + left)
+    }
+
+    /// Whether the destination may be asked, and if it is only to see whether it answers again. Nobody else would try that:
+    /// there is no event that a lane could take.
+    async fn trial(&self) -> Result<Trial, Answer> {
+        let Circuit::Open(wait) = self.account.circuit(Timestamp::now()) else { return Ok(Trial::None) };
+        if self.account.take_probe(self.id.as_str(), self.config.delivery.timeout.std()).await {
+            return Ok(Trial::Circuit);
+        }
+        let message = "the destination's circuit is open; see the Destination's status".to_owned();
+        Err(Answer::Unavailable(wait.unwrap_or(COME_AGAIN), message))
+    }
+
+    /// Says what a trial showed, if it was one.
+    async fn tried(&self, trial: Trial, sign: Option<&Sign>) {
+        if trial == Trial::Circuit {
+            self.account.probed(self.id.as_str(), sign).await;
+        }
     }
 
     fn unprocessable(&self, reason: DeadLetterReason, message: String) -> Answer {
