@@ -126,24 +126,20 @@ signers() {
 
 link() { packages mold:mold; }
 
-deny() {
-  local version=0.20.2
-  [[ -x $tools/bin/cargo-deny && $("$tools/bin/cargo-deny" --version) == *" $version" ]] && return
-  say "building cargo-deny $version (some minutes)"
+# cargo_tool NAME VERSION HOW_LONG: a program of the registry. Its target folder outlives the clone, so that the next clone
+# need not build it again.
+cargo_tool() {
+  local name=$1 version=$2
+  [[ -x $tools/bin/$name && $("$tools/bin/$name" --version) == *" $version" ]] && return
+  say "building $name $version ($3)"
   link
-  # A target folder that outlives the clone, so that the next clone need not build it again.
   (cd "$root" && cargo install --quiet --locked --version "$version" --root "$tools" \
-    --target-dir "${XDG_CACHE_HOME:-$HOME/.cache}/ropeway/cargo-deny" cargo-deny) || fail "cargo-deny could not be built"
+    --target-dir "${XDG_CACHE_HOME:-$HOME/.cache}/ropeway/$name" "$name") || fail "$name could not be built"
 }
 
-fuzz() {
-  local version=0.13.1
-  [[ -x $tools/bin/cargo-fuzz && $("$tools/bin/cargo-fuzz" --version) == *" $version" ]] && return
-  say "building cargo-fuzz $version (a minute)"
-  link
-  (cd "$root" && cargo install --quiet --locked --version "$version" --root "$tools" \
-    --target-dir "${XDG_CACHE_HOME:-$HOME/.cache}/ropeway/cargo-fuzz" cargo-fuzz) || fail "cargo-fuzz could not be built"
-}
+deny() { cargo_tool cargo-deny 0.20.2 "some minutes"; }
+
+fuzz() { cargo_tool cargo-fuzz 0.13.1 "a minute"; }
 
 # packages NAME:PROGRAM…: installs the Debian packages whose program is missing.
 packages() {

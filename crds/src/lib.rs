@@ -27,6 +27,7 @@ pub mod integration;
 pub mod limits;
 pub mod mapping;
 pub mod names;
+pub mod pointer;
 pub mod poll;
 pub mod provider;
 pub mod report;

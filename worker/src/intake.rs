@@ -12,3 +12,15 @@ pub mod store;
 pub mod tls;
 pub mod verify;
 pub mod webhook;
+
+use ropeway_crds::report::Problem;
+use tokio::sync::watch;
+
+/// Says what keeps a source from receiving, or that nothing does. Nobody is woken for what was said before.
+fn tell(problem: &watch::Sender<Option<Problem>>, next: Option<Problem>) {
+    problem.send_if_modified(|known| {
+        let changed = *known != next;
+        *known = next;
+        changed
+    });
+}

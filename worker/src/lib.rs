@@ -31,6 +31,7 @@ pub mod metrics;
 pub mod order;
 pub mod poison;
 pub mod provider;
+mod raw_json;
 pub mod recent;
 pub mod secret;
 pub mod settle;

@@ -19,6 +19,22 @@ pub(crate) const MARGIN: Duration = Duration::from_secs(2);
 /// How often it is renewed.
 pub(crate) const RENEW: Duration = Duration::from_secs(3);
 
+/// A record as it was seen, and since when it is as it is, on our clock.
+#[derive(Debug, Default)]
+pub(crate) struct Sight(Option<(u64, Instant)>);
+
+impl Sight {
+    /// The record has this revision now. Answers for how long it has been seen so.
+    pub(crate) fn unchanged(&mut self, revision: u64) -> Duration {
+        let since = match self.0 {
+            Some((seen, since)) if seen == revision => since,
+            _ => Instant::now(),
+        };
+        self.0 = Some((revision, since));
+        since.elapsed()
+    }
+}
+
 /// The end of a right, by two clocks: the one that can't be set, and the one that goes on while a machine sleeps.
 #[derive(Clone, Debug)]
 pub(crate) struct Term(Arc<Mutex<(Instant, SystemTime)>>);

@@ -28,7 +28,7 @@ fn sources(package: &str) -> Vec<(String, String)> {
     found.iter().map(|path| (name(path), fs::read_to_string(path).expect("a source file can be read"))).collect()
 }
 
-const PACKAGES: [&str; 8] = ["crds", "mapping", "nats", "operator", "worker", "cli", "tests", "bench"];
+const PACKAGES: [&str; 9] = ["crds", "mapping", "nats", "operator", "worker", "cli", "tests", "bench", "fuzz/targets"];
 
 #[test]
 fn packages_depend_in_one_direction() {
@@ -114,6 +114,18 @@ fn files_stay_readable() {
         }
     }
     assert!(long.is_empty(), "split these, or give a reason in LONGER: {long:#?}");
+}
+
+#[test]
+fn nothing_that_was_built_or_installed_is_committed() {
+    let listed = std::process::Command::new("git").arg("ls-files").current_dir(root()).output();
+    let listed = listed.expect("git lists what is committed; install it: apt-get install git");
+    assert!(listed.status.success(), "run this in a clone: {}", String::from_utf8_lossy(&listed.stderr));
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let made = ["target", "node_modules", "corpus", "artifacts", "coverage", ".tools", ".ropeway"];
+    let is_made = |path: &&str| path.split('/').any(|part| made.contains(&part));
+    let found: Vec<&str> = listed.lines().filter(is_made).take(10).collect();
+    assert!(found.is_empty(), "take these out of git and name their folder in .gitignore: {found:#?}");
 }
 
 #[test]

@@ -3,12 +3,7 @@
 //! Redirects are not followed, proxies of the environment are not used, nothing is decompressed, and names that resolve
 //! to addresses where deliveries may not go are refused before a connection is made.
 
-use std::{
-    error::Error,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
@@ -18,7 +13,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use ropeway_crds::auth::Tls;
-use secrecy::{ExposeSecret, SecretSlice};
+use secrecy::ExposeSecret;
 
 mod open;
 
@@ -30,7 +25,7 @@ use super::{
 };
 use crate::{
     provider::{Request, Response},
-    secret::Secrets,
+    secret::{Made, Secret, Secrets},
 };
 
 /// How much of an answer is read, in bytes: outcome rules and vendors' tables need no more, and a hostile answer can't
@@ -57,7 +52,7 @@ const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 type Client = legacy::Client<Connector, Full<Bytes>>;
 
 /// The mounted certificates: authority, certificate, key; none where there is none.
-type Material = [Option<Arc<SecretSlice<u8>>>; 3];
+type Material = [Option<Secret>; 3];
 
 /// One lane's connections.
 #[derive(Debug)]
@@ -67,14 +62,13 @@ pub struct HttpDoor {
     addresses: Arc<AddressPolicy>,
     /// How much of an answer is read, in bytes.
     most: usize,
-    /// The client with the certificates that it was made of.
-    client: Mutex<Option<(Material, Arc<Client>)>>,
+    client: Made<Client, 3>,
 }
 
 impl HttpDoor {
     /// A door with these certificates and this address policy.
     pub fn new(tls: Option<Tls>, secrets: Secrets, addresses: Arc<AddressPolicy>) -> Self {
-        Self { tls, secrets, addresses, most: MOST_OF_AN_ANSWER, client: Mutex::default() }
+        Self { tls, secrets, addresses, most: MOST_OF_AN_ANSWER, client: Made::default() }
     }
 
     /// The same door, which reads so many bytes of an answer.
@@ -106,21 +100,15 @@ impl HttpDoor {
 
     /// The client, made anew when a certificate has changed: pooled connections would outlive it.
     fn client(&self) -> Result<Arc<Client>, SendFailure> {
-        let material = self.material()?;
-        let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = kept.as_ref().filter(|(of, _)| same(of, &material)) {
-            return Ok(Arc::clone(client));
-        }
-        let connector = Connector::new(Arc::clone(&self.addresses), tls_of(&material)?);
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(64)
-            .build(connector);
-        let client = Arc::new(client);
-        *kept = Some((material, Arc::clone(&client)));
-        Ok(client)
+        self.client.of(self.material()?, |material| {
+            let connector = Connector::new(Arc::clone(&self.addresses), tls_of(material)?);
+            Ok(legacy::Client::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(Duration::from_secs(60))
+                .pool_max_idle_per_host(64)
+                .build(connector))
+        })
     }
 
     fn material(&self) -> Result<Material, SendFailure> {
@@ -139,13 +127,19 @@ impl HttpDoor {
     }
 }
 
-/// Sends a request and reads its answer up to the cap.
-async fn exchange(client: &Client, request: Request, most: usize) -> Result<Response, SendFailure> {
+/// A request as the client takes it.
+fn made(request: Request) -> http::Request<Full<Bytes>> {
     let Request { method, uri, mut headers, body } = request;
     headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
     headers.entry(header::ACCEPT).or_insert(ANYTHING);
     let mut made = http::Request::new(Full::new(body));
     (*made.method_mut(), *made.uri_mut(), *made.headers_mut()) = (method, uri, headers);
+    made
+}
+
+/// Sends a request and reads its answer up to the cap.
+async fn exchange(client: &Client, request: Request, most: usize) -> Result<Response, SendFailure> {
+    let mut made = made(request);
     let mut tries = 0;
     let answer = loop {
         // What a copy shares is counted, so it costs little; but it is needed only where several requests share a connection.
@@ -171,15 +165,8 @@ async fn exchange(client: &Client, request: Request, most: usize) -> Result<Resp
 }
 
 fn tls_of([authority, certificate, key]: &Material) -> Result<Arc<rustls::ClientConfig>, SendFailure> {
-    let pem = |value: &Option<Arc<SecretSlice<u8>>>| value.as_ref().map(|value| value.expose_secret().to_vec());
+    let pem = |value: &Option<Secret>| value.as_ref().map(|value| value.expose_secret().to_vec());
     connect::tls(pem(authority), pem(certificate), pem(key)).map_err(SendFailure::Configuration)
-}
-
-fn same(one: &Material, other: &Material) -> bool {
-    one.iter().zip(other).all(|pair| match pair {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.expose_secret() == other.expose_secret(),
-        (one, other) => one.is_none() && other.is_none(),
-    })
 }
 
 /// Whether the other side says that it has not looked at the request: it was closing, or has too much to do.

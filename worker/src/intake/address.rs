@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::{
     listen::Peer,
     refusal::Refusal,
+    tell,
     verify::{SignedRequest, Verified, Verifier, VerifyError},
 };
 use crate::fault;
@@ -113,11 +114,7 @@ impl Address {
 
     /// Says what keeps the address from receiving, or that nothing does.
     pub fn report(&self, problem: Option<Problem>) {
-        self.problem.send_if_modified(|known| {
-            let changed = *known != problem;
-            *known = problem;
-            changed
-        });
+        tell(&self.problem, problem);
     }
 }
 

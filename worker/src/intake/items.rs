@@ -5,11 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use ropeway_crds::{headers as h, worker_config::MAX_EVENT_BYTES};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{refusal::Refusal, store::Known, verify::IdPlace};
-use crate::cloud_event;
+use crate::{cloud_event, raw_json};
 
 /// One event of a request.
 #[derive(Debug)]
@@ -104,6 +103,7 @@ fn binary<'a>(headers: &'a HeaderMap, content_type: &'a str, sender_id: Option<S
         content_type,
         attributes: attributes.collect(),
         trace_parent: text(headers, h::TRACE_PARENT),
+        version: None,
         reading: None,
     }
 }
@@ -117,16 +117,9 @@ fn fitting(body: Bytes) -> Result<Bytes, Refusal> {
 }
 
 /// The elements of the array at a JSON pointer, byte for byte.
-pub fn elements(body: &Bytes, pointer: &str) -> Result<Vec<Bytes>, Refusal> {
-    let mut at: &[u8] = body;
-    for token in pointer.split('/').skip(1) {
-        let name = token.replace("~1", "/").replace("~0", "~");
-        #[derive(Deserialize)]
-        struct Members<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, &'a RawValue>);
-        let Members(members) = serde_json::from_slice(at).map_err(|_| Refusal::NoItems)?;
-        at = members.get(name.as_str()).ok_or(Refusal::NoItems)?.get().as_bytes();
-    }
-    let found: Vec<&RawValue> = serde_json::from_slice(at).map_err(|_| Refusal::NoItems)?;
+fn elements(body: &Bytes, pointer: &str) -> Result<Vec<Bytes>, Refusal> {
+    let whole: &RawValue = serde_json::from_slice(body).map_err(|_| Refusal::NoItems)?;
+    let found = raw_json::at(whole, pointer).and_then(raw_json::elements).ok_or(Refusal::NoItems)?;
     Ok(found.into_iter().map(|element| body.slice_ref(element.get().as_bytes())).collect())
 }
 

@@ -25,13 +25,9 @@ use ropeway_crds::{integration::State, poll::PollRecord, report::Problem};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    lease::{Interrupted, Sight},
-    plan::Plan,
-    run::Step,
-};
-use super::store::Store;
-use crate::{deliver::http::HttpDoor, metrics::PollCounts, secret::Secrets};
+use self::{lease::Interrupted, plan::Plan, run::Step};
+use super::{store::Store, tell};
+use crate::{deliver::http::HttpDoor, metrics::PollCounts, secret::Secrets, term::Sight};
 
 /// How often is looked after what other workers and persons have written.
 const LOOK: Duration = Duration::from_secs(1);
@@ -140,11 +136,7 @@ impl Poller {
         self.counts.saw(record);
         let store = self.store_problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let problem = store.or_else(|| record.problem.clone());
-        self.problem.send_if_modified(|known| {
-            let changed = *known != problem;
-            *known = problem;
-            changed
-        });
+        tell(&self.problem, problem);
     }
 
     /// Takes note of what keeps it from storing, or that nothing does any more.

@@ -59,6 +59,8 @@ pub struct Known<'a> {
     pub attributes: Vec<(&'a str, &'a str)>,
     /// The trace that the event belongs to.
     pub trace_parent: Option<&'a str>,
+    /// What is put behind an id that the Integration's expression makes: a row that was changed is another event.
+    pub version: Option<&'a str>,
     /// What makes it another event although its id is known: it was read again because a person asked for that.
     pub reading: Option<&'a str>,
 }
@@ -72,6 +74,7 @@ impl Default for Known<'_> {
             content_type: "application/json",
             attributes: Vec::new(),
             trace_parent: None,
+            version: None,
             reading: None,
         }
     }
@@ -102,7 +105,7 @@ impl Store {
     /// The id is the one that is known, else what the Integration's expression makes of the data, else the other one that is
     /// known, else a new one. Only a new one can't make the stream drop a repeat.
     pub fn incoming(&self, body: Bytes, data: Option<Bytes>, known: Known<'_>) -> Option<Incoming> {
-        let Known { id, other_id, source, content_type, attributes, trace_parent, reading } = known;
+        let Known { id, other_id, source, content_type, attributes, trace_parent, version, reading } = known;
         let mut headers = HeaderMap::new();
         headers.insert(h::CONTENT_TYPE, content_type);
         for (name, value) in attributes {
@@ -113,7 +116,11 @@ impl Store {
         }
         let data = Data::parse(data.as_ref().unwrap_or(&body)).ok().filter(Data::is_object)?;
         let delivery = ulid::Ulid::generate().to_string();
-        let given = id.or_else(|| self.computed_id(&data)).filter(|id| !id.is_empty());
+        let computed = || {
+            let id = self.computed_id(&data).filter(|id| !id.is_empty())?;
+            Some(version.map_or(id.clone(), |version| format!("{id}@{version}")))
+        };
+        let given = id.or_else(computed).filter(|id| !id.is_empty());
         let stable = given.or(other_id).filter(|id| !id.is_empty());
         let id = stable.clone().unwrap_or_else(|| delivery.clone());
         let source = source.unwrap_or_else(|| self.defaults.source.clone());
@@ -124,14 +131,6 @@ impl Store {
         let message_id = stable.map_or(delivery, |id| hash(format!("{source}\n{id}{reading}").as_bytes(), 32));
         headers.insert(h::MESSAGE_ID, message_id.as_str());
         Some(Incoming { id, message_id, headers, body })
-    }
-
-    /// Stores an event and waits until it is safe.
-    ///
-    /// # Errors
-    /// If the stream is full or out of reach.
-    pub async fn one(&self, event: Incoming) -> Result<Stored, BrokerError> {
-        self.broker.store_event(&self.uid, event.headers, event.body).await
     }
 
     /// Stores events in their order and waits until all of them are safe.
@@ -181,7 +180,7 @@ impl Store {
     }
 
     /// The id that the Integration computes for events that carry none. An expression that fails gives none.
-    pub(super) fn computed_id(&self, data: &Data) -> Option<String> {
+    fn computed_id(&self, data: &Data) -> Option<String> {
         let program = self.id.as_ref()?;
         let attributes = EventAttributes {
             source: self.defaults.source.clone(),

@@ -1,6 +1,6 @@
 //! TLS that is ended by the worker: the certificate comes from a mounted Secret and is used anew when it changes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ropeway_crds::secret_ref::{SecretKeyRef, SecretNameRef};
 use rustls::{
@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 use secrecy::{ExposeSecret, SecretSlice};
 use tokio_rustls::TlsAcceptor;
 
-use crate::secret::{SecretError, Secrets};
+use crate::secret::{Made, SecretError, Secrets};
 
 /// A certificate can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,27 +31,18 @@ pub enum ServerTlsError {
     },
 }
 
-/// Certificate and key, with what was made of them.
-type Made = (Arc<SecretSlice<u8>>, Arc<SecretSlice<u8>>, TlsAcceptor);
-
 /// What senders are shown.
-#[derive(Clone)]
+#[derive(Debug)]
 pub struct ServerTls {
     certificate: SecretNameRef,
     secrets: Secrets,
-    made: Arc<Mutex<Option<Made>>>,
-}
-
-impl std::fmt::Debug for ServerTls {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("ServerTls").field("certificate", &self.certificate).finish_non_exhaustive()
-    }
+    made: Made<TlsAcceptor, 2>,
 }
 
 impl ServerTls {
     /// With the certificate in this Secret.
     pub fn new(certificate: SecretNameRef, secrets: Secrets) -> Self {
-        Self { certificate, secrets, made: Arc::default() }
+        Self { certificate, secrets, made: Made::default() }
     }
 
     /// What ends TLS, with the certificate as it is now.
@@ -60,24 +51,14 @@ impl ServerTls {
     /// See [`ServerTlsError`].
     pub fn acceptor(&self) -> Result<TlsAcceptor, ServerTlsError> {
         let key = |key: &str| SecretKeyRef { name: self.certificate.name.clone(), key: key.to_owned() };
-        let chain = self.secrets.bytes(&key("tls.crt"))?;
-        let private = self.secrets.bytes(&key("tls.key"))?;
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |one: &SecretSlice<u8>, other: &SecretSlice<u8>| one.expose_secret() == other.expose_secret();
-        if let Some((of, with, acceptor)) = &*made
-            && same(of, &chain)
-            && same(with, &private)
-        {
-            return Ok(acceptor.clone());
-        }
-        let acceptor = match (make(&chain, &private), &*made) {
-            (Ok(acceptor), _) => acceptor,
+        let (chain, private) = (self.secrets.bytes(&key("tls.crt"))?, self.secrets.bytes(&key("tls.key"))?);
+        let made = self.made.of([Some(Arc::clone(&chain)), Some(Arc::clone(&private))], |_| make(&chain, &private));
+        match (made, self.made.last()) {
+            (Ok(acceptor), _) => Ok((*acceptor).clone()),
             // In the middle of a rotation certificate and key may not fit each other: the last ones that did are used.
-            (Err(_), Some((_, _, last))) => return Ok(last.clone()),
-            (Err(why), None) => return Err(ServerTlsError::Unusable { name: self.certificate.name.clone(), why }),
-        };
-        *made = Some((chain, private, acceptor.clone()));
-        Ok(acceptor)
+            (Err(_), Some(last)) => Ok((*last).clone()),
+            (Err(why), None) => Err(ServerTlsError::Unusable { name: self.certificate.name.clone(), why }),
+        }
     }
 }
 

@@ -76,16 +76,6 @@ pub enum Claim {
 }
 
 impl Broker {
-    /// Stores an accepted event and waits until it is safe.
-    ///
-    /// # Errors
-    /// If the stream is full or out of reach; the sender is then told to come again.
-    pub async fn store_event(&self, uid: &ShortUid, headers: HeaderMap, body: Bytes) -> Result<Stored, BrokerError> {
-        let publish = self.context.publish_with_headers(events_subject(uid), headers, body).await;
-        let ack = publish.map_err(failed("store an event"))?.await.map_err(failed("store an event"))?;
-        Ok(Stored { duplicate: ack.duplicate })
-    }
-
     /// Stores events in their order, without waiting for one before the next is sent, and then waits for all.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use ropeway_crds::{
     IntegrationSpec,
     condition::{ConditionType, Finding, Reason},
+    pointer::is_pointer,
     schedule::Schedule,
     source::{Cursor, Pagination, Poll},
 };
@@ -96,10 +97,9 @@ fn cursor(given: &Cursor, refuse: &mut dyn FnMut(&str, String)) {
     }
 }
 
-/// A JSON pointer begins with a slash, and `~` stands in it only as `~0` or `~1` (RFC 6901).
+/// Names a field whose text is no JSON pointer, or leads to the whole.
 fn pointer_is_one(field: &str, pointer: &str, refuse: &mut dyn FnMut(&str, String)) {
-    let escapes = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-    if !pointer.starts_with('/') || !escapes {
+    if pointer.is_empty() || !is_pointer(pointer) {
         refuse(field, format!("{pointer:?} is no JSON pointer; write it as /data/items"));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 /// How many reasons are shown.
 const MOST_REASONS: usize = 5;
 
-fn whole(count: u64) -> i64 {
+pub(super) fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -10,11 +10,10 @@ use std::{
 use bytes::Bytes;
 use futures::{FutureExt, Stream};
 use http::{HeaderMap, StatusCode};
-use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use tokio::time::Sleep;
 
-use super::{ANYTHING, HttpDoor, SendFailure, USER_AGENT, header, not_read, not_sent};
+use super::{HttpDoor, SendFailure, made, not_read, not_sent};
 use crate::provider::Request;
 
 /// An answer whose body is still to be read.
@@ -45,12 +44,7 @@ impl HttpDoor {
     pub async fn open(&self, request: Request, patience: Duration) -> Result<Opened, SendFailure> {
         self.check_literal(&request)?;
         let client = self.client()?;
-        let Request { method, uri, mut headers, body } = request;
-        headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
-        headers.entry(header::ACCEPT).or_insert(ANYTHING);
-        let mut made = http::Request::new(Full::new(body));
-        (*made.method_mut(), *made.uri_mut(), *made.headers_mut()) = (method, uri, headers);
-        let answer = tokio::time::timeout(patience, client.request(made)).await;
+        let answer = tokio::time::timeout(patience, client.request(made(request))).await;
         let late = |_| SendFailure::Transport(format!("no answer within {}s", patience.as_secs()));
         let (parts, body) = answer.map_err(late)?.map_err(|error| not_sent(&error))?.into_parts();
         let chunks = Chunks { body, patience, silence: Box::pin(tokio::time::sleep(patience)) };

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use ropeway_crds::{names::hash, worker_config::MAX_EVENT_BYTES};
-use ropeway_mapping::Data;
 use serde_json::value::RawValue;
 
 use super::{
@@ -82,18 +81,11 @@ impl Poller {
     fn kept(&self, item: &RawValue, value: Option<&str>, reading: Option<&str>, place: String) -> (String, Kept) {
         let body = Bytes::copy_from_slice(item.get().as_bytes());
         let too_large = u64::try_from(body.len()).unwrap_or(u64::MAX) > MAX_EVENT_BYTES;
-        let data = (!too_large).then(|| Data::parse(&body).ok().filter(Data::is_object)).flatten();
-        let event = data.and_then(|data| {
-            let computed = self.store.computed_id(&data).filter(|id| !id.is_empty());
-            let id = match (computed, value) {
-                // A row that was changed is another event.
-                (Some(id), Some(value)) => format!("{id}@{value}"),
-                (Some(id), None) => id,
-                (None, _) => hash(&body, 26),
-            };
-            self.store.incoming(body.clone(), None, Known { id: Some(id), reading, ..Known::default() })
+        let event = (!too_large).then(|| {
+            let other_id = Some(hash(&body, 26));
+            self.store.incoming(body.clone(), None, Known { other_id, version: value, reading, ..Known::default() })
         });
-        match event {
+        match event.flatten() {
             Some(event) => (event.message_id.clone(), Kept::Event(Box::new(event))),
             None => {
                 let why = if too_large { "it is larger than 256 KiB" } else { "it is no JSON object" };

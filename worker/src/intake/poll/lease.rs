@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Poller, run};
 use crate::{
     io::{account::Versioned, jetstream::BrokerError},
-    term::{LASTS, RENEW, Term},
+    term::{LASTS, RENEW, Sight, Term},
 };
 
 /// The record while it is ours.
@@ -39,10 +39,6 @@ pub(super) enum Interrupted {
     Unknown(BrokerError),
 }
 
-/// A record as it was seen, and since when it is as it is, on our clock.
-#[derive(Debug, Default)]
-pub(super) struct Sight(Option<(u64, Instant)>);
-
 impl Poller {
     /// The record as it is.
     pub(super) async fn look(&self) -> Result<Versioned<PollRecord>, BrokerError> {
@@ -56,14 +52,10 @@ impl Poller {
         read: &Versioned<PollRecord>,
         now: Timestamp,
     ) -> Result<Option<Lease>, BrokerError> {
-        let since = match sight.0 {
-            Some((revision, since)) if revision == read.revision => since,
-            _ => Instant::now(),
-        };
-        sight.0 = Some((read.revision, since));
+        let unchanged = sight.unchanged(read.revision);
         let mut record = read.value.clone().unwrap_or_default();
         let others = record.holder.as_ref().is_some_and(|holder| *holder != self.me);
-        if others && since.elapsed() < LASTS {
+        if others && unchanged < LASTS {
             return Ok(None);
         }
         run::adopt(&mut record, &self.plan, now);

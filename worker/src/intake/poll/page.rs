@@ -1,8 +1,6 @@
 //! Reads a page: the items in an answer, the value of the cursor in each, and which page comes next. Pure. Items are kept
 //! byte by byte: a number that is too large for a float must not change on its way.
 
-use std::collections::HashMap;
-
 use http::{HeaderMap, header};
 use ropeway_crds::{
     cursor::LONGEST_VALUE,
@@ -15,6 +13,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::{link::next_link, plan::Plan, run::problem};
+use crate::raw_json::{at, elements};
 
 /// The longest token or URL of a next page, in bytes. It stands in the record.
 const LONGEST_PLACE: usize = 8 << 10;
@@ -49,7 +48,7 @@ pub fn read<'a>(
     let found = at(whole, pointer);
     let missing = || unreadable(&format!("spec.source.poll.items: the answer has nothing at {pointer:?}"));
     let found = found.ok_or_else(missing)?;
-    let items: Vec<&RawValue> = serde_json::from_str(found.get()).map_err(|_| match pointer {
+    let items = elements(found).ok_or_else(|| match pointer {
         "" => unreadable("the answer is no array; name the array in it with spec.source.poll.items, such as /data"),
         _ => unreadable(&format!("spec.source.poll.items: what stands at {pointer:?} in the answer is no array")),
     })?;
@@ -170,22 +169,6 @@ fn scalar(raw: &RawValue) -> Option<String> {
         b'-' | b'0'..=b'9' => Some(text.to_owned()),
         _ => None,
     }
-}
-
-/// What stands at a JSON pointer (RFC 6901).
-fn at<'a>(raw: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
-    let mut found = raw;
-    for token in pointer.split('/').skip(1) {
-        let token = token.replace("~1", "/").replace("~0", "~");
-        found = match found.get().as_bytes().first()? {
-            b'{' => serde_json::from_str::<HashMap<String, &RawValue>>(found.get()).ok()?.get(&token).copied()?,
-            b'[' => {
-                serde_json::from_str::<Vec<&RawValue>>(found.get()).ok()?.get(token.parse::<usize>().ok()?).copied()?
-            }
-            _ => return None,
-        };
-    }
-    Some(found)
 }
 
 #[cfg(test)]

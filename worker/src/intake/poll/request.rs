@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use ropeway_crds::{
     cursor::CursorFormat,
     names::hash,
+    pointer::steps,
     poll::{Position, Run, Validators},
     report::Problem,
     source::{Pagination, PollMethod},
@@ -39,19 +40,18 @@ struct Draft {
 impl Draft {
     /// Puts a parameter into the query, or, where its name is a JSON pointer, into the body.
     fn set(&mut self, name: &str, text: &str, in_body: fn(&str) -> Value) {
-        let Some(pointer) = name.strip_prefix('/') else {
+        if !name.starts_with('/') {
             self.pairs.retain(|(known, _)| known != name);
             self.pairs.push((name.to_owned(), text.to_owned()));
             return;
-        };
+        }
         let mut node = self.body.get_or_insert_with(|| Value::Object(Map::new()));
-        for token in pointer.split('/') {
-            let token = token.replace("~1", "/").replace("~0", "~");
+        for step in steps(name) {
             if !node.is_object() {
                 *node = Value::Object(Map::new());
             }
             let Some(object) = node.as_object_mut() else { return };
-            node = object.entry(token).or_insert(Value::Null);
+            node = object.entry(step).or_insert(Value::Null);
         }
         *node = in_body(text);
     }

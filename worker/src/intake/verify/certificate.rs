@@ -8,16 +8,33 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use ropeway_crds::source::{CertificateFormat, CertificateProxy, MtlsVerification};
-use rustls::{RootCertStore, server::WebPkiClientVerifier};
+use rustls::{
+    RootCertStore,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
 use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject};
 use secrecy::ExposeSecret;
 
 use super::{SignedRequest, Verified, VerifyError, single};
-use crate::secret::Secrets;
+use crate::secret::{Made, Secrets};
+
+/// The authorities that an Integration trusts, and how their certificates reach us.
+#[derive(Debug)]
+pub struct Certificates {
+    spec: MtlsVerification,
+    verifier: Made<Arc<dyn ClientCertVerifier>, 1>,
+}
+
+impl Certificates {
+    /// As the Integration says.
+    pub fn new(spec: MtlsVerification) -> Self {
+        Self { spec, verifier: Made::default() }
+    }
+}
 
 /// Judges the certificate of a request.
 pub(super) fn verify(
-    scheme: &MtlsVerification,
+    Certificates { spec: scheme, verifier }: &Certificates,
     secrets: &Secrets,
     request: SignedRequest<'_>,
     now: Timestamp,
@@ -28,15 +45,7 @@ pub(super) fn verify(
     };
     let (certificate, between) = chain.split_first().ok_or(VerifyError::Refused("no certificate was shown"))?;
     let authorities = secrets.bytes(&scheme.ca_ref)?;
-    let mut roots = RootCertStore::empty();
-    for authority in CertificateDer::pem_slice_iter(authorities.expose_secret()).flatten() {
-        // One that can't be used trusts nobody.
-        let _ = roots.add(authority);
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(|_| VerifyError::Refused("the Secret of caRef holds no usable authority"))?;
+    let verifier = verifier.of([Some(Arc::clone(&authorities))], |_| trusting(authorities.expose_secret()))?;
     let seconds = u64::try_from(now.as_second()).unwrap_or_default();
     let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
     verifier.verify_client_cert(certificate, between, time).map_err(|_| {
@@ -48,6 +57,19 @@ pub(super) fn verify(
         }
         _ => Ok(Verified::default()),
     }
+}
+
+/// Judges by these authorities.
+fn trusting(authorities: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, VerifyError> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(authorities).flatten() {
+        // One that can't be used trusts nobody.
+        let _ = roots.add(authority);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|_| VerifyError::Refused("the Secret of caRef holds no usable authority"))
 }
 
 /// Whether a name is among the certificate's subject alternative names.

@@ -56,7 +56,7 @@ pub(super) fn signatures(scheme: &Hmac, headers: &HeaderMap) -> Result<Vec<Vec<u
     let text = single(headers, &scheme.header)?;
     let prefix = scheme.prefix.as_deref().unwrap_or_default();
     let decode = |given: &str| match scheme.encoding.unwrap_or_default() {
-        SignatureEncoding::Hex => data_encoding::HEXLOWER_PERMISSIVE.decode(given.as_bytes()).ok(),
+        SignatureEncoding::Hex => from_hex(given).ok(),
         SignatureEncoding::Base64 => BASE64_STANDARD.decode(given).ok(),
         SignatureEncoding::Base64Url => BASE64_URL_SAFE_NO_PAD.decode(given).ok(),
     };
@@ -125,6 +125,12 @@ fn signed_bytes(scheme: &Hmac, request: SignedRequest<'_>) -> Result<Vec<u8>, Ve
         }
     }
     Ok(bytes)
+}
+
+/// A signature that is written in hexadecimal.
+pub(super) fn from_hex(text: &str) -> Result<Vec<u8>, VerifyError> {
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+    bytes.map_err(|_| VerifyError::Refused("the signature is not written as it should be"))
 }
 
 /// The HMAC of these bytes.

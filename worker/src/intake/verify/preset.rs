@@ -5,12 +5,12 @@ use ropeway_crds::{
     secret_ref::SecretValue,
     source::{
         ApiKeyVerification, BasicVerification, BearerVerification, Hmac, HmacAlgorithm, HubSpotVersion,
-        JwtVerification, MtlsVerification, SendGridVerification, SignatureEncoding, SignatureTimestamp, SignedBody,
-        SignedBodyAndTime, SignedPart, StandardWebhooks, TimestampUnit, Verification,
+        JwtVerification, SendGridVerification, SignatureEncoding, SignatureTimestamp, SignedBody, SignedBodyAndTime,
+        SignedPart, StandardWebhooks, TimestampUnit, Verification,
     },
 };
 
-use super::jwt::Issuer;
+use super::{certificate::Certificates, jwt::Issuer};
 
 /// A way to judge a request.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub enum Scheme {
     /// A JSON Web Token.
     Jwt(Box<Issuer>),
     /// A client certificate.
-    Certificate(MtlsVerification),
+    Certificate(Certificates),
     /// Nothing is configured, so nobody is let in.
     None,
 }
@@ -123,7 +123,7 @@ pub fn scheme(verification: &Verification, issuer: impl FnOnce(&JwtVerification)
         basic.clone().map(Scheme::Basic),
         api_key.clone().map(Scheme::ApiKey),
         jwt.as_ref().map(|given| Scheme::Jwt(Box::new(issuer(given)))),
-        mtls.clone().map(Scheme::Certificate),
+        mtls.clone().map(Certificates::new).map(Scheme::Certificate),
     ];
     candidates.into_iter().flatten().next().unwrap_or(Scheme::None)
 }

@@ -59,9 +59,7 @@ pub(super) fn hubspot_digest(
     secrets: &Secrets,
     request: SignedRequest<'_>,
 ) -> Result<Verified, VerifyError> {
-    let given = single(request.headers, "x-hubspot-signature")?;
-    let given = data_encoding::HEXLOWER_PERMISSIVE.decode(given.as_bytes());
-    let given = given.map_err(|_| VerifyError::Refused("the signature is not written as it should be"))?;
+    let given = hmac::from_hex(single(request.headers, "x-hubspot-signature")?)?;
     let called = match version {
         HubSpotVersion::V2 => {
             let url = request.url.ok_or(VerifyError::Refused("the public address is not configured"))?;
@@ -116,8 +114,7 @@ pub(super) fn lever(
     }
     let Proof { signature, token, triggered_at, id } =
         serde_json::from_slice(body).map_err(|_| VerifyError::Refused("the body has no signature"))?;
-    let given = data_encoding::HEXLOWER_PERMISSIVE.decode(signature.as_bytes());
-    let given = given.map_err(|_| VerifyError::Refused("the signature is not written as it should be"))?;
+    let given = hmac::from_hex(&signature)?;
     let written = triggered_at.get();
     let time = written.parse().ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
     in_time(time, scheme.tolerance, now)?;

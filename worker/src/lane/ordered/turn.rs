@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     io::{account::Versioned, jetstream::BrokerError},
     lane::Lane,
-    term::{LASTS, RENEW, Term},
+    term::{LASTS, RENEW, Sight, Term},
 };
 
 /// How often who waits for it looks.
@@ -43,16 +43,12 @@ impl Lane {
     ) -> Option<Turn> {
         let key = turn_key(&self.id);
         let me = format!("{}/{:x}", self.worker, rand::random::<u64>());
-        let mut seen: Option<(u64, Instant)> = None;
+        let mut sight = Sight::default();
         loop {
             match self.broker.shared::<TurnRecord>(&key).await {
                 Ok(read) => {
-                    let since = match seen {
-                        Some((revision, since)) if revision == read.revision => since,
-                        _ => Instant::now(),
-                    };
-                    seen = Some((read.revision, since));
-                    if let Some(turn) = self.try_turn(&key, &me, read, since.elapsed()).await {
+                    let unchanged = sight.unchanged(read.revision);
+                    if let Some(turn) = self.try_turn(&key, &me, read, unchanged).await {
                         return Some(turn);
                     }
                 }

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use ropeway_crds::{
     IntegrationSpec,
     names::{STREAM_PREFIX, SUBJECT_ROOT},
+    pointer::is_pointer,
     source::{RequestSource, StreamSource, Verification, Webhook},
 };
 
@@ -80,12 +81,6 @@ fn check_verification(source: &str, verification: &Verification, ends_tls: bool,
     {
         faults.push(format!("{field}.jwt.jwksUrl: the issuer is no address that its keys could be found at; give it"));
     }
-}
-
-/// Whether a text is a JSON pointer (RFC 6901).
-pub(super) fn is_pointer(text: &str) -> bool {
-    let escaped = |token: &str| token.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-    text.is_empty() || (text.starts_with('/') && text.split('/').all(escaped))
 }
 
 fn check_stream(source: &StreamSource, faults: &mut Vec<String>) {

@@ -10,7 +10,7 @@ use ropeway_crds::{
     status::RunStatus,
 };
 
-use super::super::Known;
+use super::super::{Known, delivery::whole};
 
 /// A run that has not renewed its record for so many seconds is told as interrupted.
 const SILENT_SECONDS: i64 = 60;
@@ -29,7 +29,6 @@ pub(super) fn next_run(known: &Known<'_>) -> Option<Timestamp> {
 /// A run as the record tells it. The record is untrusted: numbers may be anything, texts may be long.
 pub(super) fn run(record: &BatchRecord, now: Timestamp) -> RunStatus {
     let run = &record.run;
-    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let (outcome, message) = match silence(record, now) {
         Some(seconds) if seconds >= SILENT_SECONDS => {
             let message = "its reader does not report any more; the next run goes on where this one ended".to_owned();
@@ -41,11 +40,11 @@ pub(super) fn run(record: &BatchRecord, now: Timestamp) -> RunStatus {
         start_time: run.started.map(Time),
         completion_time: run.ended.map(Time),
         object: Some(bounded(&run.object)),
-        rows: Some(number(run.counts.rows)),
-        stored: number(run.counts.stored),
-        repeated: number(run.counts.repeated),
-        refused: number(run.counts.refused),
-        refused_lines: run.refused_lines.iter().take(MOST_REFUSED_ROWS).copied().map(number).collect(),
+        rows: Some(whole(run.counts.rows)),
+        stored: whole(run.counts.stored),
+        repeated: whole(run.counts.repeated),
+        refused: whole(run.counts.refused),
+        refused_lines: run.refused_lines.iter().take(MOST_REFUSED_ROWS).copied().map(whole).collect(),
         outcome: outcome.as_str().to_owned(),
         message: Some(message),
         ..RunStatus::default()

@@ -8,6 +8,8 @@ use ropeway_crds::{
     status::{BackfillStatus, RunStatus, SourceStatus},
 };
 
+use super::super::delivery::whole;
+
 /// What a poller says.
 pub(super) fn polled(record: &PollRecord) -> SourceStatus {
     SourceStatus {
@@ -34,11 +36,11 @@ fn ended(run: &LastRun) -> RunStatus {
     RunStatus {
         start_time: Some(whole_seconds(*started)),
         completion_time: Some(whole_seconds(*ended)),
-        pages: Some(number(*pages)),
-        items: Some(number(*items)),
-        stored: number(*stored),
-        repeated: number(*repeated),
-        refused: number(*refused),
+        pages: Some(whole(*pages)),
+        items: Some(whole(*items)),
+        stored: whole(*stored),
+        repeated: whole(*repeated),
+        refused: whole(*refused),
         outcome: bounded(outcome),
         message: message.as_deref().map(bounded),
         ..RunStatus::default()
@@ -50,18 +52,14 @@ fn under_way(run: &Run) -> RunStatus {
     RunStatus {
         start_time: Some(whole_seconds(*started)),
         completion_time: None,
-        pages: Some(number(*pages)),
-        items: Some(number(*items)),
-        stored: number(*stored),
-        repeated: number(*repeated),
-        refused: number(*refused),
+        pages: Some(whole(*pages)),
+        items: Some(whole(*items)),
+        stored: whole(*stored),
+        repeated: whole(*repeated),
+        refused: whole(*refused),
         outcome: "Running".into(),
         ..RunStatus::default()
     }
-}
-
-fn number(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Times of a status are whole seconds.

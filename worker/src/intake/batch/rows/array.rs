@@ -1,6 +1,8 @@
 //! The elements of a JSON array, each as it stands there. What is inside an element is judged by whoever parses it; here
 //! only its end is looked for.
 
+use ropeway_crds::pointer::steps;
+
 use super::{Bounded, FileFault, Mark, Row, breaks};
 
 /// A name in the document that is longer can't be part of a pointer.
@@ -119,7 +121,7 @@ impl Nesting {
 
 impl Array {
     pub(super) fn new(pointer: &str, limit: usize, mark: Mark) -> Self {
-        let way = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
+        let way = steps(pointer).collect();
         // Whoever goes on does so behind an element.
         let state = if mark.row > 0 { State::After } else { State::Value(0) };
         Self { pointer: pointer.to_owned(), way, limit, mark, state }
