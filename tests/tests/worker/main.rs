@@ -28,6 +28,7 @@ mod portions;
 mod request;
 mod schema;
 mod server;
+mod settle;
 mod shadow;
 mod signers;
 mod state;
