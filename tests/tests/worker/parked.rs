@@ -51,6 +51,8 @@ async fn fifty_thousand_parked_retries_survive_the_death_of_everything_and_none_
     })
     .await
     .expect("what was parked arrives");
+    // What a killed broker brought back may have arrived long before its parked retry, which is due all the same.
+    scene.drained().await.expect("no retry is left");
     let mut times: HashMap<String, Vec<Instant>> = HashMap::new();
     for arrival in scene.receiver.arrivals() {
         times.entry(arrival.id).or_default().push(arrival.time);
@@ -64,6 +66,6 @@ async fn fifty_thousand_parked_retries_survive_the_death_of_everything_and_none_
         repeated.len()
     );
     assert!(early <= Duration::from_secs(1), "one came {early:?} early");
-    assert!(repeated.iter().all(|times| times.len() == 3), "an event came more than once again");
+    assert!(repeated.iter().all(|times| times.len() == 3), "an event was lost or came more than once again");
     assert!(repeated.len() <= EVENTS / 20, "{} events came once more", repeated.len());
 }
