@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderName, HeaderValue, Uri, header};
+use jiff::Timestamp;
 use ropeway_crds::{
     auth::{ApiKeyAuth, ApiKeyPlace, Auth, BasicAuth},
     report::TokenReport,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{
+    brokered::Brokered,
     http::Request,
     secret::{SecretError, Secrets},
     token::{AccessToken, TokenError},
@@ -37,15 +39,41 @@ pub enum CredentialError {
 pub struct Credentials {
     auth: Auth,
     secrets: Secrets,
-    source: Option<Arc<TokenSource>>,
+    source: Option<Source>,
+}
+
+/// Where access tokens come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// This process gets them.
+    Own(Arc<TokenSource>),
+    /// The operator does.
+    Brokered(Arc<Brokered>),
 }
 
 /// What a request was proved with, where that can be refused and asked for again.
 #[derive(Clone, Debug, Default)]
-pub struct Proof(Option<Arc<AccessToken>>);
+pub struct Proof(Option<Token>);
+
+#[derive(Clone, Debug)]
+enum Token {
+    Own(Arc<AccessToken>),
+    Brokered(SecretString),
+}
+
+/// What can be done after a 401.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Nothing: it would be refused again.
+    None,
+    /// The request can be proved anew.
+    Own,
+    /// The operator can be asked for another token; this stands for the one that was refused.
+    Broker(String),
+}
 
 impl Credentials {
-    pub(crate) fn new(auth: Auth, secrets: Secrets, source: Option<Arc<TokenSource>>) -> Self {
+    pub(crate) fn new(auth: Auth, secrets: Secrets, source: Option<Source>) -> Self {
         Self { auth, secrets, source }
     }
 
@@ -57,8 +85,7 @@ impl Credentials {
         let Auth { bearer, basic, api_key, oauth2: _ } = &self.auth;
         if let Some(bearer) = bearer {
             let token = self.secrets.text(bearer.token.key())?;
-            let value = sensitive(format!("Bearer {}", token.expose_secret()), "auth.bearer.token")?;
-            request.headers.insert(header::AUTHORIZATION, value);
+            request.headers.insert(header::AUTHORIZATION, bearing(&token, "auth.bearer.token")?);
         }
         if let Some(basic) = basic {
             request.headers.insert(header::AUTHORIZATION, self.basic(basic)?);
@@ -66,10 +93,16 @@ impl Credentials {
         if let Some(api_key) = api_key {
             self.api_key(api_key, request)?;
         }
-        let Some(source) = &self.source else { return Ok(Proof::default()) };
-        let token = source.token().await?;
-        let value = sensitive(format!("Bearer {}", token.value.expose_secret()), "auth.oauth2")?;
-        request.headers.insert(header::AUTHORIZATION, value);
+        let token = match &self.source {
+            None => return Ok(Proof::default()),
+            Some(Source::Own(source)) => Token::Own(source.token().await?),
+            Some(Source::Brokered(source)) => Token::Brokered(source.token(Timestamp::now())?),
+        };
+        let value = match &token {
+            Token::Own(token) => &token.value,
+            Token::Brokered(value) => value,
+        };
+        request.headers.insert(header::AUTHORIZATION, bearing(value, "auth.oauth2")?);
         Ok(Proof(Some(token)))
     }
 
@@ -78,17 +111,21 @@ impl Credentials {
         self.source.is_some()
     }
 
-    /// Gives up what a request was proved with after a 401. Says whether the same request may be proved anew.
-    pub fn refused(&self, proof: &Proof) -> bool {
+    /// Gives up what a request was proved with after a 401. Says what can be done.
+    pub fn refused(&self, proof: &Proof) -> Renewal {
         match (&self.source, &proof.0) {
-            (Some(source), Some(token)) => source.refused(token),
-            _ => false,
+            (Some(Source::Own(source)), Some(Token::Own(token))) if source.refused(token) => Renewal::Own,
+            (Some(Source::Brokered(source)), Some(Token::Brokered(token))) => Renewal::Broker(source.refused(token)),
+            _ => Renewal::None,
         }
     }
 
     /// What is told about the access token, where there is to be one.
     pub fn token(&self) -> Option<TokenReport> {
-        self.source.as_ref().map(|source| source.facts())
+        self.source.as_ref().map(|source| match source {
+            Source::Own(source) => source.report(),
+            Source::Brokered(source) => source.report(),
+        })
     }
 
     fn basic(&self, basic: &BasicAuth) -> Result<HeaderValue, CredentialError> {
@@ -119,6 +156,10 @@ impl Credentials {
         }
         Ok(())
     }
+}
+
+fn bearing(token: &SecretString, field: &str) -> Result<HeaderValue, CredentialError> {
+    sensitive(format!("Bearer {}", token.expose_secret()), field)
 }
 
 fn unusable(message: String) -> CredentialError {

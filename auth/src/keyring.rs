@@ -4,7 +4,14 @@ use std::sync::Arc;
 
 use ropeway_crds::auth::{Auth, Tls};
 
-use crate::{address::AddressPolicy, credentials::Credentials, http::HttpDoor, secret::Secrets, tokens::Tokens};
+use crate::{
+    address::AddressPolicy,
+    brokered::Brokered,
+    credentials::{Credentials, Source},
+    http::HttpDoor,
+    secret::Secrets,
+    tokens::Tokens,
+};
 
 /// Secrets, tokens and addresses.
 #[derive(Clone, Debug)]
@@ -29,7 +36,16 @@ impl Keyring {
 
     /// What is put on requests by this description.
     pub fn credentials(&self, auth: &Auth) -> Credentials {
-        let source = auth.oauth2.as_ref().map(|oauth2| self.tokens.source(oauth2, self));
+        let source = auth.oauth2.as_ref().map(|oauth2| Source::Own(self.tokens.source(oauth2, self)));
         Credentials::new(auth.clone(), self.secrets.clone(), source)
+    }
+
+    /// What is put on requests to the Destination of this name, which may be a token that the operator keeps.
+    pub fn credentials_of(&self, auth: &Auth, destination: &str) -> Credentials {
+        if !auth.is_brokered() {
+            return self.credentials(auth);
+        }
+        let source = Source::Brokered(Arc::new(Brokered::new(destination, self.secrets.clone())));
+        Credentials::new(auth.clone(), self.secrets.clone(), Some(source))
     }
 }

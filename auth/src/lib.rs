@@ -8,6 +8,7 @@
 //! Everything between the doors is a plain function; time comes in as a value.
 
 pub mod address;
+pub mod brokered;
 mod cache;
 mod connect;
 pub mod credentials;

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod assertion;
+pub mod client;
 pub mod request;
 
 #[cfg(test)]

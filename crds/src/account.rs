@@ -134,6 +134,14 @@ pub struct LimitRecord {
     pub workers: BTreeMap<String, i64>,
 }
 
+/// An access token that was refused, in the key `token.<destination uid>`: the operator is asked for another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenWish {
+    /// What stands for the token that was refused.
+    pub refused: String,
+}
+
 /// Which worker an ordered lane works in, in the key `order.<lane>`. Whoever wants it and finds it unchanged for as long as
 /// a turn lasts may take it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

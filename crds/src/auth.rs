@@ -72,6 +72,16 @@ pub enum ApiKeyPlace {
 }
 
 impl Auth {
+    /// Whether they are an access token that the operator keeps.
+    pub fn is_brokered(&self) -> bool {
+        self.oauth2.as_ref().is_some_and(|oauth2| oauth2.grant.is_brokered())
+    }
+
+    /// The Secret keys that a worker needs: those of a refresh token are the operator's alone.
+    pub fn worker_secret_keys(&self) -> Vec<SecretKeyRef> {
+        if self.is_brokered() { Vec::new() } else { self.secret_keys() }
+    }
+
     /// Every Secret key that these credentials need.
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
         let Self { bearer, basic, api_key, oauth2 } = self;

@@ -65,11 +65,20 @@ pub struct DestinationSpec {
 }
 
 impl DestinationSpec {
-    /// Every Secret key that deliveries to this Destination need, without repeats.
+    /// Every Secret key that this Destination names, without repeats.
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
+        self.keys(Auth::secret_keys)
+    }
+
+    /// Those of them that workers need to deliver.
+    pub fn worker_secret_keys(&self) -> Vec<SecretKeyRef> {
+        self.keys(Auth::worker_secret_keys)
+    }
+
+    fn keys(&self, of_auth: fn(&Auth) -> Vec<SecretKeyRef>) -> Vec<SecretKeyRef> {
         let Self { provider, auth, tls, .. } = self;
         let mut keys: Vec<SecretKeyRef> = provider.secret_keys();
-        keys.extend(auth.iter().flat_map(Auth::secret_keys));
+        keys.extend(auth.iter().flat_map(of_auth));
         keys.extend(tls.iter().flat_map(Tls::secret_keys));
         keys.sort();
         keys.dedup();

@@ -189,6 +189,9 @@ pub struct LaneConfig {
     pub provider: Provider,
     /// How we prove who we are.
     pub auth: Option<Auth>,
+    /// The name of the Destination, where the operator keeps its access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_of: Option<String>,
     /// Certificates beyond the public ones.
     pub tls: Option<Tls>,
     /// Deadline, budget and the meaning of answers.

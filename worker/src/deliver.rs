@@ -90,7 +90,10 @@ impl Deliverer {
         shadow_of: Option<ShortUid>,
     ) -> Self {
         let door = keyring.door(config.tls.clone());
-        let credentials = config.auth.as_ref().map(|auth| keyring.credentials(auth));
+        let credentials = config.auth.as_ref().map(|auth| match &config.token_of {
+            Some(destination) => keyring.credentials_of(auth, destination),
+            None => keyring.credentials(auth),
+        });
         let secrets = keyring.secrets.clone();
         Self { config, outcomes, secrets, credentials, door, broker, shadow_of, frame: OnceLock::new() }
     }
@@ -103,7 +106,7 @@ impl Deliverer {
     /// The first Secret key that is missing or unusable, if any.
     pub fn missing_secret(&self) -> Option<SecretError> {
         let LaneConfig { provider, auth, tls, .. } = &*self.config;
-        let auth_keys = auth.iter().flat_map(|auth| auth.secret_keys());
+        let auth_keys = auth.iter().flat_map(|auth| auth.worker_secret_keys());
         let tls_keys = tls.iter().flat_map(|tls| tls.secret_keys());
         provider
             .secret_keys()

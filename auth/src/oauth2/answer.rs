@@ -36,6 +36,9 @@ struct Granted {
     expires_in: Option<Value>,
     instance_url: Option<String>,
     refresh_token: Option<String>,
+    /// Under either name, by servers that tell it at all.
+    #[serde(alias = "refresh_expires_in")]
+    refresh_token_expires_in: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +54,8 @@ pub struct Grant {
     pub access: AccessToken,
     /// The refresh token from now on, if the server gives one.
     pub refresh: Option<SecretString>,
+    /// When the refresh token ends, if the server tells.
+    pub consent_expires: Option<Timestamp>,
 }
 
 /// When a request was made, on both clocks.
@@ -81,7 +86,8 @@ fn granted(spec: &OAuth2, response: &Response, asked: Asked) -> Result<Grant, To
         after: None,
     };
     let granted: Granted = serde_json::from_slice(&response.body).map_err(|_| without("without an access token"))?;
-    let Granted { access_token, token_type, expires_in, instance_url, refresh_token } = granted;
+    let Granted { access_token, token_type, expires_in, instance_url, refresh_token, refresh_token_expires_in } =
+        granted;
     if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(without("with an access token that no header may hold"));
     }
@@ -108,7 +114,9 @@ fn granted(spec: &OAuth2, response: &Response, asked: Asked) -> Result<Grant, To
         expires,
         instance_url,
     };
-    Ok(Grant { access, refresh: refresh_token.map(SecretString::from) })
+    let lasts = refresh_token_expires_in.as_ref().and_then(seconds).filter(|lasts| !lasts.is_zero());
+    let consent_expires = lasts.and_then(|lasts| asked.time.checked_add(SignedDuration::try_from(lasts).ok()?).ok());
+    Ok(Grant { access, refresh: refresh_token.map(SecretString::from), consent_expires })
 }
 
 /// Some servers write numbers as text.

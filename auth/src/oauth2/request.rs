@@ -29,6 +29,24 @@ pub struct Material {
     pub subject: Option<String>,
 }
 
+/// What is exchanged for a token.
+#[derive(Clone, Copy, Debug)]
+pub enum Exchange<'a> {
+    /// What the client has of its own: the grant of its description.
+    Own,
+    /// A refresh token.
+    Refresh(&'a SecretString),
+    /// A person's consent (RFC 7636 §4.5).
+    Code {
+        /// The code that came with it.
+        code: &'a SecretString,
+        /// What proves that it was asked for by us.
+        verifier: &'a SecretString,
+        /// Where it was sent.
+        redirect: &'a str,
+    },
+}
+
 /// What differs between two requests of the same client.
 #[derive(Clone, Debug)]
 pub struct Moment {
@@ -39,7 +57,7 @@ pub struct Moment {
 }
 
 /// The parameters that are set here; a parameter of the user's does not replace them.
-const OURS: [&str; 8] = [
+const OURS: [&str; 12] = [
     "grant_type",
     "client_id",
     "client_secret",
@@ -48,17 +66,40 @@ const OURS: [&str; 8] = [
     "assertion",
     "scope",
     "audience",
+    "refresh_token",
+    "code",
+    "code_verifier",
+    "redirect_uri",
 ];
 
 /// The request for a token at this endpoint.
 ///
 /// # Errors
 /// If a key can't sign, or the endpoint can't be asked.
-pub fn request(spec: &OAuth2, endpoint: &str, material: &Material, moment: &Moment) -> Result<Request, TokenError> {
+pub fn request(
+    spec: &OAuth2,
+    endpoint: &str,
+    exchange: Exchange<'_>,
+    material: &Material,
+    moment: &Moment,
+) -> Result<Request, TokenError> {
     let unusable = |message: String| TokenError::Unusable(message);
     let mut headers = HeaderMap::new();
     let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", spec.grant.grant_type());
+    match exchange {
+        Exchange::Own => {
+            form.append_pair("grant_type", spec.grant.grant_type());
+        }
+        Exchange::Refresh(token) => {
+            form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.expose_secret());
+        }
+        Exchange::Code { code, verifier, redirect } => {
+            form.append_pair("grant_type", "authorization_code")
+                .append_pair("code", code.expose_secret())
+                .append_pair("code_verifier", verifier.expose_secret())
+                .append_pair("redirect_uri", redirect);
+        }
+    }
     if let Some(assertion) = &spec.assertion {
         form.append_pair("assertion", grant_statement(assertion, endpoint, material, moment)?.expose_secret());
     }
@@ -82,7 +123,9 @@ pub fn request(spec: &OAuth2, endpoint: &str, material: &Material, moment: &Mome
             }
         }
     }
-    if let Some(scopes) = spec.scopes.as_ref().filter(|scopes| !scopes.is_empty()) {
+    // A consent has its scopes already.
+    let scopes = spec.scopes.as_ref().filter(|scopes| !scopes.is_empty() && matches!(exchange, Exchange::Own));
+    if let Some(scopes) = scopes {
         form.append_pair("scope", &scopes.join(" "));
     }
     if let Some(audience) = &spec.audience {
@@ -99,9 +142,14 @@ pub fn request(spec: &OAuth2, endpoint: &str, material: &Material, moment: &Mome
 }
 
 /// What a server may echo and nobody else may see.
-pub fn secrets(material: &Material) -> Vec<&SecretString> {
+pub fn secrets<'a>(exchange: Exchange<'a>, material: &'a Material) -> Vec<&'a SecretString> {
     let Material { client_id: _, client_secret, client_key, grant_key, subject: _ } = material;
-    client_secret.iter().chain(client_key).chain(grant_key).collect()
+    let exchanged = match exchange {
+        Exchange::Own => vec![],
+        Exchange::Refresh(token) => vec![token],
+        Exchange::Code { code, verifier, redirect: _ } => vec![code, verifier],
+    };
+    client_secret.iter().chain(client_key).chain(grant_key).chain(exchanged).collect()
 }
 
 fn encoded(text: &str) -> String {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{Asked, answer},
-    request::{Material, Moment, request},
+    request::{Exchange, Material, Moment, request},
 };
 use crate::{
     http::{Request, Response},
@@ -45,7 +45,7 @@ fn material(secret: Option<&str>, pem: Option<&str>) -> Material {
 
 fn made(spec: &OAuth2, material: &Material) -> Result<Request, TokenError> {
     let moment = Moment { now: Timestamp::from_second(1000).unwrap(), fresh: ["one".into(), "two".into()] };
-    request(spec, ENDPOINT, material, &moment)
+    request(spec, ENDPOINT, Exchange::Own, material, &moment)
 }
 
 fn form(request: &Request) -> BTreeMap<String, String> {

@@ -19,6 +19,8 @@ use crate::{
 #[x_kube(validation = Rule::new("!has(self.clientSecretIn) || has(self.clientSecret)").message("clientSecretIn needs a clientSecret"))]
 #[x_kube(validation = Rule::new("self.grant != 'ClientCredentials' || has(self.clientSecret) || has(self.clientAssertion) || (has(self.tls) && has(self.tls.clientCertificateRef))").message("the grant ClientCredentials needs a clientSecret, a clientAssertion or tls.clientCertificateRef"))]
 #[x_kube(validation = Rule::new("(self.grant == 'JwtBearer') == has(self.assertion)").message("assertion is for the grant JwtBearer, which needs it"))]
+#[x_kube(validation = Rule::new("(self.grant == 'RefreshToken') == has(self.refreshToken)").message("refreshToken is for the grant RefreshToken, which needs it"))]
+#[x_kube(validation = Rule::new("self.grant == 'AuthorizationCode' ? (has(self.authorizationUrl) || has(self.issuer)) : !has(self.authorizationUrl)").message("authorizationUrl is for the grant AuthorizationCode, which needs it or an issuer"))]
 #[serde(rename_all = "camelCase")]
 pub struct OAuth2 {
     /// How a token is got.
@@ -42,6 +44,12 @@ pub struct OAuth2 {
     pub client_assertion: Option<ClientAssertion>,
     /// The statement that the grant JwtBearer sends.
     pub assertion: Option<JwtBearer>,
+    /// The refresh token to begin with, for the grant RefreshToken. What it is exchanged for later is kept by the operator; a
+    /// changed one is used anew.
+    pub refresh_token: Option<SecretValue>,
+    /// Where a person consents, for the grant AuthorizationCode. Default what the issuer tells.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = r"^https?://[^\s#]+$"))]
+    pub authorization_url: Option<String>,
     /// Certificates for the token endpoint. A client certificate proves the client by itself (`tls_client_auth`, RFC 8705).
     pub tls: Option<Tls>,
     /// Scopes to ask for.
@@ -69,6 +77,11 @@ pub enum Grant {
     ClientCredentials,
     /// The client shows a signed statement about whom it acts for (RFC 7523 §2.1).
     JwtBearer,
+    /// The client shows a refresh token that a person's consent gave (RFC 6749 §6). The operator alone does that, since a
+    /// refresh token may be good for one use.
+    RefreshToken,
+    /// A person consents by `ropeway login` (RFC 6749 §4.1 with RFC 7636); from then on as RefreshToken.
+    AuthorizationCode,
 }
 
 impl Grant {
@@ -77,7 +90,14 @@ impl Grant {
         match self {
             Self::ClientCredentials => "client_credentials",
             Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            Self::RefreshToken => "refresh_token",
+            Self::AuthorizationCode => "authorization_code",
         }
+    }
+
+    /// Whether the operator gets the tokens, and not each worker for itself.
+    pub const fn is_brokered(self) -> bool {
+        matches!(self, Self::RefreshToken | Self::AuthorizationCode)
     }
 }
 
@@ -174,10 +194,11 @@ impl SigningAlgorithm {
 impl OAuth2 {
     /// Every Secret key that a token request needs.
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
-        let Self { client_id, client_secret, client_assertion, assertion, tls, .. } = self;
+        let Self { client_id, client_secret, client_assertion, assertion, refresh_token, tls, .. } = self;
         let mut keys: Vec<SecretKeyRef> = client_id.key().into_iter().cloned().collect();
         keys.extend(client_secret.iter().map(|secret| secret.key().clone()));
         keys.extend(client_assertion.iter().map(|assertion| assertion.key.key().clone()));
+        keys.extend(refresh_token.iter().map(|token| token.key().clone()));
         if let Some(assertion) = assertion {
             keys.push(assertion.key.key().clone());
             keys.extend(assertion.subject.key().cloned());

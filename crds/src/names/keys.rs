@@ -17,6 +17,13 @@ pub fn heartbeat_keys(integration: &ShortUid) -> String {
     format!("worker.{integration}.*")
 }
 
+/// Name of the Secret in which the operator keeps a Destination's tokens.
+pub fn token_secret(destination: &str) -> String {
+    // A Destination's name may be as long as a Secret's.
+    let name = format!("ropeway-token-{destination}");
+    if name.len() <= 253 { name } else { format!("ropeway-token-{}", super::hash(destination.as_bytes(), 26)) }
+}
+
 /// The KV key of a Destination's circuit.
 pub fn circuit_key(destination: &ShortUid) -> String {
     format!("circuit.{destination}")
@@ -25,6 +32,11 @@ pub fn circuit_key(destination: &ShortUid) -> String {
 /// The KV key of a Destination's rate limit.
 pub fn limit_key(destination: &ShortUid) -> String {
     format!("limit.{destination}")
+}
+
+/// The KV key that says that a Destination's access token was refused.
+pub fn token_key(destination: &ShortUid) -> String {
+    format!("token.{destination}")
 }
 
 /// The KV key that says that a lane is held.

@@ -262,6 +262,7 @@ fn lane_config(
         transform: programs.transforms.get(name).cloned(),
         account: ShortUid::of(uid),
         provider: spec.provider.clone(),
+        token_of: spec.auth.as_ref().filter(|auth| auth.is_brokered()).map(|_| destination.r#ref.clone()),
         auth: spec.auth.clone(),
         tls: spec.tls.clone(),
         delivery,

@@ -3,11 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use ropeway_auth::{
-    credentials::{CredentialError, Proof},
+    credentials::{CredentialError, Proof, Renewal},
     http::{Request, Response, SendFailure},
     token::TokenError,
 };
-use ropeway_crds::account::Cause;
+use ropeway_crds::{
+    account::{Cause, TokenWish},
+    names::token_key,
+};
 use tokio::time::Instant;
 
 use super::{Deliverer, missing, unusable};
@@ -34,15 +37,27 @@ impl Deliverer {
         let again = credentials.can_renew().then(|| request.clone());
         let (answer, proof) = self.send_once(request, due).await?;
         let refused = matches!(&answer, Ok(response) if response.status == 401);
-        match again {
-            Some(again) if refused && credentials.refused(&proof) => {
+        let renewal = if refused { credentials.refused(&proof) } else { Renewal::None };
+        match (renewal, again) {
+            (Renewal::Own, Some(again)) => {
                 let permit = account.pace().permit(account).await;
                 let sent = self.send_once(again, due).await;
                 drop(permit);
                 Ok(sent?.0)
             }
+            (Renewal::Broker(refused), _) => Err(self.ask_operator(refused).await),
             _ => Ok(answer),
         }
+    }
+
+    /// Asks the operator for another token. Until it is there the event waits.
+    async fn ask_operator(&self, refused: String) -> Outcome {
+        let key = token_key(&self.config.account);
+        if let Err(error) = self.broker.tell(&key, &TokenWish { refused }).await {
+            tracing::warn!(%error, cause = %error.source, "the operator could not be asked for another access token");
+        }
+        let message = "the access token is refused; the operator is asked for another one";
+        Outcome::Hold { cause: Cause::Token, failure: Failure { code: Some(401), message: message.into() } }
     }
 
     async fn send_once(&self, mut request: Request, due: Instant) -> Result<(Answer, Proof), Outcome> {

@@ -64,6 +64,15 @@ impl Broker {
         }
     }
 
+    /// Writes a value, whatever was there.
+    ///
+    /// # Errors
+    /// If the bucket can't be written.
+    pub async fn tell<T: Serialize>(&self, key: &str, value: &T) -> Result<(), BrokerError> {
+        let bytes = serde_json::to_vec(value).map_err(failed(format!("write the key {key} as JSON")))?;
+        self.state().await?.put(key, bytes.into()).await.map_err(failed(format!("write the key {key}"))).map(drop)
+    }
+
     /// Takes away the word that a lane is held.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use ropeway_auth::{
-    credentials::{CredentialError, Proof},
+    credentials::{CredentialError, Proof, Renewal},
     http::{Request, Response, SendFailure},
     token::TokenError,
 };
@@ -156,7 +156,9 @@ impl Poller {
         let (answer, proof) = self.ask_once(request.clone()).await?;
         let refused = answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED);
         match &self.credentials {
-            Some(credentials) if refused && credentials.refused(&proof) => Ok(self.ask_once(request).await?.0),
+            Some(credentials) if refused && credentials.refused(&proof) == Renewal::Own => {
+                Ok(self.ask_once(request).await?.0)
+            }
             _ => Ok(answer),
         }
     }

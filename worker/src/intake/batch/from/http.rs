@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use ropeway_auth::{
-    credentials::{Credentials, Proof},
+    credentials::{Credentials, Proof, Renewal},
     http::{self as door, HttpDoor, Request},
     keyring::Keyring,
     secret::Secrets,
@@ -46,7 +46,7 @@ impl Http {
         let (request, proof) = self.request(ask).await?;
         let mut answer = self.door.open(request, PATIENCE).await?;
         if answer.status == StatusCode::UNAUTHORIZED
-            && self.credentials.as_ref().is_some_and(|credentials| credentials.refused(&proof))
+            && self.credentials.as_ref().is_some_and(|credentials| credentials.refused(&proof) == Renewal::Own)
         {
             let (request, _) = self.request(ask).await?;
             answer = self.door.open(request, PATIENCE).await?;

@@ -1,0 +1,161 @@
+//! One client of one authorization server: makes a request, sends it, reads the answer.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use ropeway_crds::{
+    auth::OAuth2,
+    secret_ref::{SecretKeyRef, Value},
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    answer::{self, Asked, Grant},
+    request::{self, Exchange, Material, Moment},
+};
+use crate::{
+    discovery::{Issuer, discover},
+    http::{HttpDoor, SendFailure},
+    keyring::Keyring,
+    secret::Secrets,
+    token::TokenError,
+};
+
+/// How long an authorization server may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long endpoints that were found out are believed in.
+const KNOWN: Duration = Duration::from_secs(3600);
+
+/// One client of one authorization server.
+#[derive(Debug)]
+pub struct Client {
+    spec: OAuth2,
+    secrets: Secrets,
+    door: HttpDoor,
+    found: Mutex<Option<(Issuer, Instant)>>,
+}
+
+impl Client {
+    /// The client that this describes.
+    pub fn new(spec: OAuth2, keyring: &Keyring) -> Self {
+        let door = keyring.door(spec.tls.clone());
+        Self { spec, secrets: keyring.secrets.clone(), door, found: Mutex::default() }
+    }
+
+    /// What it was described by.
+    pub fn spec(&self) -> &OAuth2 {
+        &self.spec
+    }
+
+    /// Asks for a token.
+    ///
+    /// # Errors
+    /// If there is none to be had.
+    pub async fn ask(&self, exchange: Exchange<'_>, material: &Material) -> Result<Grant, TokenError> {
+        let endpoint = self.token_endpoint().await?;
+        let asked = Asked { instant: Instant::now(), time: Timestamp::now() };
+        let fresh = [(); 2].map(|()| format!("{:032x}", rand::random::<u128>()));
+        let moment = Moment { now: asked.time, fresh };
+        let request = request::request(&self.spec, &endpoint, exchange, material, &moment)?;
+        let response = self.door.send(request, DEADLINE).await.map_err(|failure| match failure {
+            SendFailure::Address(refused) => TokenError::Address(refused),
+            SendFailure::Configuration(why) => TokenError::Unusable(format!("oauth2.{why}")),
+            SendFailure::Transport(why) => TokenError::Unavailable {
+                message: format!("the token endpoint {} can't be asked: {why}", answer::host(&self.spec)),
+                after: None,
+            },
+        })?;
+        answer::answer(&self.spec, &response, asked, &request::secrets(exchange, material))
+    }
+
+    /// What Secrets hold for a request.
+    ///
+    /// # Errors
+    /// If one is missing or can't be used.
+    pub fn material(&self) -> Result<Material, TokenError> {
+        let OAuth2 { client_id, client_secret, client_assertion, assertion, .. } = &self.spec;
+        let text = |key: &SecretKeyRef| self.secrets.text(key).map_err(TokenError::Secret);
+        let value = |value: &Value| match value.key() {
+            Some(key) => text(key).map(|secret| secret.expose_secret().to_owned()),
+            None => Ok(value.value.clone().unwrap_or_default()),
+        };
+        Ok(Material {
+            client_id: value(client_id)?,
+            client_secret: client_secret.as_ref().map(|secret| text(secret.key())).transpose()?,
+            client_key: client_assertion.as_ref().map(|assertion| text(assertion.key.key())).transpose()?,
+            grant_key: assertion.as_ref().map(|assertion| text(assertion.key.key())).transpose()?,
+            subject: assertion.as_ref().map(|assertion| value(&assertion.subject)).transpose()?,
+        })
+    }
+
+    /// Where a person gives consent.
+    ///
+    /// # Errors
+    /// If that can't be found out.
+    pub async fn authorization_endpoint(&self) -> Result<String, TokenError> {
+        match &self.spec.authorization_url {
+            Some(url) => Ok(url.clone()),
+            None => self.endpoint("authorization", |found| found.authorization_endpoint.as_ref()).await,
+        }
+    }
+
+    async fn token_endpoint(&self) -> Result<String, TokenError> {
+        match &self.spec.token_url {
+            Some(url) => Ok(url.clone()),
+            None => self.endpoint("token", |found| found.token_endpoint.as_ref()).await,
+        }
+    }
+
+    async fn endpoint(
+        &self,
+        name: &str,
+        pick: impl Fn(&Issuer) -> Option<&String> + Send,
+    ) -> Result<String, TokenError> {
+        let Some(issuer) = &self.spec.issuer else {
+            return Err(TokenError::Unusable(format!("oauth2 tells no {name} endpoint and no issuer that would")));
+        };
+        let now = Instant::now();
+        let known = self.found().clone();
+        let fresh = known.as_ref().filter(|(_, found)| now.duration_since(*found) < KNOWN);
+        if let Some(endpoint) = fresh.and_then(|(found, _)| pick(found)) {
+            return Ok(endpoint.clone());
+        }
+        let host = answer::host(&self.spec);
+        match (discover(&self.door, issuer, DEADLINE).await, known) {
+            (Ok(found), _) => {
+                let endpoint = pick(&found).cloned();
+                *self.found() = Some((found, now));
+                endpoint.ok_or_else(|| TokenError::Refused(format!("the issuer {host} names no {name} endpoint")))
+            }
+            // Where it was is more likely to be right than nothing.
+            (Err(_), Some((found, _))) if pick(&found).is_some() => Ok(pick(&found).cloned().unwrap_or_default()),
+            (Err(why), _) => Err(TokenError::Unavailable {
+                message: format!("the issuer {host} does not tell its endpoints: {why}"),
+                after: None,
+            }),
+        }
+    }
+
+    fn found(&self) -> MutexGuard<'_, Option<(Issuer, Instant)>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Material {
+    /// Whether both hold the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let secret = |one: &Option<SecretString>, other: &Option<SecretString>| match (one, other) {
+            (Some(one), Some(other)) => one.expose_secret() == other.expose_secret(),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        self.client_id == other.client_id
+            && self.subject == other.subject
+            && secret(&self.client_secret, &other.client_secret)
+            && secret(&self.client_key, &other.client_key)
+            && secret(&self.grant_key, &other.grant_key)
+    }
+}
