@@ -151,7 +151,7 @@ impl<'a> Automaton<'a> {
         if !is_split {
             return Ok(());
         }
-        let mut pairs = DiGraph::<(NodeIndex, NodeIndex), Parted>::new();
+        let mut pairs = DiGraph::<Pair, Parted>::new();
         let mut known = HashMap::new();
         let mut waiting: Vec<_> = round.iter().map(|state| (*state, *state)).collect();
         while let Some(pair) = waiting.pop() {
@@ -180,11 +180,7 @@ impl<'a> Automaton<'a> {
     }
 
     /// Where two ways through the same value lead for the same child of it.
-    fn next(
-        &mut self,
-        (left, right): (NodeIndex, NodeIndex),
-        round: &HashSet<NodeIndex>,
-    ) -> Result<Vec<((NodeIndex, NodeIndex), Parted)>, SchemaError> {
+    fn next(&mut self, (left, right): Pair, round: &HashSet<NodeIndex>) -> Result<Vec<(Pair, Parted)>, SchemaError> {
         let mut found = Vec::new();
         let of = |state| self.graph.edges(state).filter(|way| round.contains(&way.target())).collect::<Vec<_>>();
         let (lefts, rights) = (of(left), of(right));
@@ -202,6 +198,9 @@ impl<'a> Automaton<'a> {
         Ok(found)
     }
 }
+
+/// Two states that judge the same value.
+type Pair = (NodeIndex, NodeIndex);
 
 /// Whether two ways are different ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
