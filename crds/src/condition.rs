@@ -141,6 +141,10 @@ words! {
         StreamRefused,
         /// The API server refused a write for lack of a permission.
         Forbidden,
+        /// The cluster lacks the kind of an object that `expose` asks for.
+        KindNotFound,
+        /// The API server or a webhook of it refuses the Ingress or HTTPRoute that `expose` asks for.
+        ExposeRefused,
         /// Workers have not all reported in yet.
         WorkersStarting,
         /// Fewer workers report in than wished.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 mod batch;
 mod event;
+mod expose;
 mod hmac;
 mod poll;
 mod preset;
@@ -19,6 +20,7 @@ pub use batch::{
     Csv, CsvHeader, GcsKeys, JsonArray, Ndjson, ObjectStoreKeys, OnUnchanged, S3Keys,
 };
 pub use event::EventAttributes;
+pub use expose::{AnnotationValue, Expose, ExposeHttpRoute, ExposeIngress, ExposeTls, Hostname, ParentGateway};
 pub use hmac::{Hmac, HmacAlgorithm, SecretEncoding, SignatureEncoding, SignatureTimestamp, SignedPart, TimestampUnit};
 pub use poll::{
     Cursor, LinkPages, NextUrlPages, NumberedPages, OffsetPages, Pagination, Poll, PollMethod, PollRequest,
@@ -28,7 +30,7 @@ pub use preset::{
     HubSpotVerification, HubSpotVersion, SendGridVerification, SignedBody, SignedBodyAndTime, StandardWebhooks,
 };
 pub use request::RequestSource;
-pub use stream::{StreamSource, StreamStart, Subject};
+pub use stream::{Beginning, StartTime, StreamSource, StreamStart, Subject};
 pub use token::{
     ApiKeyPlace, ApiKeyVerification, BasicVerification, BearerVerification, CertificateFormat, CertificateProxy,
     JwtAlgorithm, JwtVerification, MtlsVerification, ShortText,

@@ -25,7 +25,7 @@ pub struct IntegrationStatus {
     pub state: Option<String>,
     /// Webhook, Stream, Poll, Request or Batch.
     pub pattern: Option<String>,
-    /// The address inside the cluster that takes events.
+    /// The address that takes events: `publicUrl`, else the one that `expose` makes, else the one inside the cluster.
     pub endpoint: Option<String>,
     /// Workers that exist.
     pub replicas: Option<i32>,

@@ -6,10 +6,15 @@ use std::{fmt, sync::Arc};
 use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
-use self::references::{MOST_LEVELS, MOST_STEPS, check_references};
+use self::{
+    growth::check_growth,
+    references::{MOST_LEVELS, MOST_STEPS, check_references},
+};
 use crate::Data;
 
+mod growth;
 mod references;
+mod step;
 
 /// The longest place in a schema that is told, in characters.
 const LONGEST_PLACE: usize = 160;
@@ -39,6 +44,16 @@ pub enum SchemaError {
         "the reference {0:?} leads through more than {MOST_STEPS} schemas for one and the same value; simplify what it refers to"
     )]
     TooMany(String),
+    /// Judging a value would take twice as long with each level of it.
+    #[error(
+        "{0} leads back to itself more than once for the same child of a value, so that each level of an event doubles the time to judge it; describe that child in one place, or choose between the places by if, then and else"
+    )]
+    Doubles(String),
+    /// How long judging a value takes can't be told.
+    #[error(
+        "the schemas at {0} refer to each other in too many ways to tell how long judging an event takes; simplify them"
+    )]
+    Unclear(String),
     /// It is nested too deep, references included.
     #[error(
         "it is nested deeper than {MOST_LEVELS} levels where references are followed; shorten the chain of references"
@@ -93,6 +108,7 @@ impl Schema {
     /// See [`SchemaError`].
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         check_references(schema)?;
+        check_growth(schema)?;
         let options = jsonschema::options();
         let options = options.with_retriever(Nowhere).with_pattern_options(PatternOptions::regex());
         let validator = options.should_validate_formats(true).build(schema);

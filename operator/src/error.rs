@@ -52,7 +52,10 @@ impl Error {
                 NatsClass::Refused => "StreamRefused",
             },
             Self::Apply(ApplyError::SourceMissing { .. }) => "StreamNotFound",
+            Self::Apply(ApplyError::StartTime { .. }) => "InvalidSpec",
             Self::Apply(ApplyError::Contended) => "Conflict",
+            Self::Apply(ApplyError::KindMissing { .. }) => "KindNotFound",
+            Self::Apply(ApplyError::Expose { source, .. }) => source.class().as_str(),
             Self::NoNamespace { .. } => "NotFound",
             Self::Compiler(_) => "Compiler",
         }
@@ -71,7 +74,12 @@ impl Error {
                 Duration::from_millis(300)
             }
             // Its coming back should be felt soon, and asking costs nothing there.
-            Self::Apply(ApplyError::Nats(_) | ApplyError::SourceMissing { .. }) => Duration::from_secs(15),
+            Self::Apply(
+                ApplyError::Nats(_)
+                | ApplyError::SourceMissing { .. }
+                | ApplyError::KindMissing { .. }
+                | ApplyError::StartTime { .. },
+            ) => Duration::from_secs(15),
             _ => Duration::MAX,
         };
         backoff(failures, jitter).min(longest)
@@ -85,7 +93,21 @@ impl Error {
                 Reason::StreamNotFound,
                 format!("spec.source.stream.stream: there is no stream {stream:?}; create it or correct the name"),
             ),
+            Self::Apply(error @ ApplyError::StartTime { .. }) => {
+                (ConditionType::SourceReady, Reason::InvalidSpec, error.to_string())
+            }
             Self::Apply(ApplyError::Nats(error)) => (ConditionType::SourceReady, nats_reason(error), error.to_string()),
+            Self::Apply(ApplyError::KindMissing { field, kind }) => (
+                ConditionType::SourceReady,
+                Reason::KindNotFound,
+                format!(
+                    "{field}: this cluster has no {kind}; install the CRDs of the Gateway API (v1), or use ingress"
+                ),
+            ),
+            Self::Apply(ApplyError::Expose { field, source }) => {
+                let message = format!("{field}: {}", source.summary());
+                (ConditionType::SourceReady, expose_reason(source.class()), message)
+            }
             Self::Apply(ApplyError::Kubernetes(error)) if error.class() == Class::Forbidden => {
                 (ConditionType::WorkersAvailable, Reason::Forbidden, error.summary())
             }
@@ -95,6 +117,14 @@ impl Error {
             other => (ConditionType::SourceReady, Reason::Failed, other.to_string()),
         };
         Finding::fails(kind, reason, message)
+    }
+}
+
+fn expose_reason(class: Class) -> Reason {
+    match class {
+        Class::Forbidden => Reason::Forbidden,
+        Class::Invalid => Reason::ExposeRefused,
+        _ => Reason::Failed,
     }
 }
 

@@ -101,6 +101,12 @@ impl NatsServer {
         self.process.iter().for_each(Process::thaw);
     }
 
+    /// Where the server keeps a stream, its messages and consumers. Nobody may change that while it runs.
+    #[must_use]
+    pub fn folder_of(&self, stream: &str) -> PathBuf {
+        self.scratch.path().join("data/jetstream/$G/streams").join(stream)
+    }
+
     /// Where the server's output goes.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{Destination, Integration};
 
 mod batch;
+mod expose;
 mod poll;
 
 fn secret() -> Value {
@@ -96,6 +97,12 @@ fn rules_of_integrations() {
                 json!({ "stream": { "stream": "O", "subjects": ["orders.>"] } }),
                 json!({ "stream": { "stream": "O", "subjects": ["$JS.>"] } }),
                 "begin with $",
+            ),
+            (
+                "/spec/source",
+                json!({ "stream": { "stream": "O", "startTime": "2026-11-01T00:00:00Z" } }),
+                json!({ "stream": { "stream": "O", "startTime": "2026-11-01T00:00:00Z", "startAt": "All" } }),
+                "at most one of startAt and startTime",
             ),
             (
                 "/spec/dedup",
@@ -261,12 +268,23 @@ fn rules_of_limits_and_of_other_ways_out() {
 #[test]
 fn what_names_streams_and_consumers_cannot_be_changed() {
     let parse = |object: Value| serde_json::from_value::<Integration>(object).unwrap();
-    let stream =
-        |start: &str| with(integration(), "/spec/source", json!({ "stream": { "stream": "O", "startAt": start } }));
-    let (webhook, new, all) = (parse(integration()), parse(stream("New")), parse(stream("All")));
-    assert!(webhook.validate_cel_update(&webhook).is_ok());
-    assert!(new.validate_cel_update(&new).is_ok());
+    let stream = |start: Value| {
+        let mut source = json!({ "stream": "O" });
+        source.as_object_mut().unwrap().extend(start.as_object().unwrap().clone());
+        parse(with(integration(), "/spec/source", json!({ "stream": source })))
+    };
+    let (webhook, plain) = (parse(integration()), stream(json!({})));
+    let (new, all) = (stream(json!({ "startAt": "New" })), stream(json!({ "startAt": "All" })));
+    let time = |time: &str| stream(json!({ "startTime": time }));
+    let (then, same, later) =
+        (time("2026-11-01T00:00:00Z"), time("2026-11-01T01:00:00+01:00"), time("2026-11-02T00:00:00Z"));
+    for (new, old) in [(&webhook, &webhook), (&new, &new), (&plain, &new), (&then, &then), (&same, &then)] {
+        assert!(new.validate_cel_update(old).is_ok());
+    }
     let errors = |new: &Integration, old: &Integration| new.validate_cel_update(old).unwrap_err().to_string();
     assert!(errors(&new, &webhook).contains("kind of source"));
-    assert!(errors(&all, &new).contains("startAt can't be changed"));
+    for (new, old) in [(&all, &new), (&all, &plain), (&plain, &all), (&then, &plain), (&plain, &then), (&later, &then)]
+    {
+        assert!(errors(new, old).contains("startTime can't be changed"));
+    }
 }

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{verification::Verification, webhook::WebhookTls};
+use super::{expose::Expose, verification::Verification, webhook::WebhookTls};
 use crate::{
     duration::{ByteSize, Duration},
     mapping::Mapping,
@@ -12,7 +12,7 @@ use crate::{
 /// An HTTP address whose callers get the destination's answer. Nothing is stored and nothing is tried again.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("!has(self.verification.hubspot) || has(self.publicUrl) || (has(self.verification.hubspot.version) && self.verification.hubspot.version == 'V1')").message("HubSpot signs the address that it calls: give it as publicUrl"))]
+#[x_kube(validation = Rule::new("!has(self.verification.hubspot) || has(self.publicUrl) || has(self.expose) || (has(self.verification.hubspot.version) && self.verification.hubspot.version == 'V1')").message("HubSpot signs the address that it calls: give it as publicUrl, or expose"))]
 #[x_kube(validation = Rule::new("!has(self.verification.mtls) || has(self.verification.mtls.proxy) || has(self.tls)").message("mtls needs tls, or a proxy that hands the certificate on"))]
 #[serde(rename_all = "camelCase")]
 pub struct RequestSource {
@@ -30,9 +30,12 @@ pub struct RequestSource {
     pub reply: Option<Mapping>,
     /// The largest request body that is read. Default 256Ki, which is also the most.
     pub max_body_bytes: Option<ByteSize>,
-    /// The address that callers use, without a query. It is shown in the status, and it is what HubSpot signs.
+    /// The address that callers use, without a query. It is shown in the status, and it is what HubSpot signs. Default: the
+    /// address that `expose` makes.
     #[schemars(length(min = 8, max = 1024), regex(pattern = r"^https?://[^\s?#]+$"))]
     pub public_url: Option<String>,
     /// TLS that the worker itself ends. Default: the worker speaks HTTP, and an Ingress or a mesh before it ends TLS.
     pub tls: Option<WebhookTls>,
+    /// How the address is reached from outside the cluster. Default: it is not; the Service is reached within the cluster.
+    pub expose: Option<Expose>,
 }

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{token::ShortText, verification::Verification};
+use super::{expose::Expose, token::ShortText, verification::Verification};
 use crate::{
     duration::ByteSize,
     secret_ref::{SecretKeyRef, SecretNameRef},
@@ -13,8 +13,8 @@ use crate::{
 /// An HTTP address that takes events.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("!has(self.verification.hubspot) || has(self.publicUrl) || (has(self.verification.hubspot.version) && self.verification.hubspot.version == 'V1')").message("HubSpot signs the address that it calls: give it as publicUrl"))]
-#[x_kube(validation = Rule::new("!has(self.verification.hmac) || !has(self.verification.hmac.signed) || !self.verification.hmac.signed.exists(part, has(part.url)) || has(self.publicUrl)").message("the signed part url needs publicUrl"))]
+#[x_kube(validation = Rule::new("!has(self.verification.hubspot) || has(self.publicUrl) || has(self.expose) || (has(self.verification.hubspot.version) && self.verification.hubspot.version == 'V1')").message("HubSpot signs the address that it calls: give it as publicUrl, or expose"))]
+#[x_kube(validation = Rule::new("!has(self.verification.hmac) || !has(self.verification.hmac.signed) || !self.verification.hmac.signed.exists(part, has(part.url)) || has(self.publicUrl) || has(self.expose)").message("the signed part url needs publicUrl, or expose"))]
 #[x_kube(validation = Rule::new("!has(self.verification.mtls) || has(self.verification.mtls.proxy) || has(self.tls)").message("mtls needs tls, or a proxy that hands the certificate on"))]
 #[serde(rename_all = "camelCase")]
 pub struct Webhook {
@@ -31,7 +31,7 @@ pub struct Webhook {
     #[schemars(length(max = 256), regex(pattern = r"^(/[^/~]*(~[01][^/~]*)*)*$"))]
     pub split: Option<String>,
     /// The address that senders call, without a query, such as `https://hooks.example.com/hooks/signups`. It is shown in the
-    /// status, and it is what HubSpot signs.
+    /// status, and it is what HubSpot signs. Default: the address that `expose` makes.
     #[schemars(length(min = 8, max = 1024), regex(pattern = r"^https?://[^\s?#]+$"))]
     pub public_url: Option<String>,
     /// Origins that may register this address by the CloudEvents handshake (an `OPTIONS` request with
@@ -40,6 +40,8 @@ pub struct Webhook {
     pub allowed_origins: Option<Vec<ShortText>>,
     /// TLS that the worker itself ends. Default: the worker speaks HTTP, and an Ingress or a mesh before it ends TLS.
     pub tls: Option<WebhookTls>,
+    /// How the address is reached from outside the cluster. Default: it is not; the Service is reached within the cluster.
+    pub expose: Option<Expose>,
 }
 
 /// TLS that the worker ends. Requests without it are then refused.

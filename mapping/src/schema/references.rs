@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{SchemaError, cut};
 
 /// Keywords whose schemas judge the same value as the schema they stand in.
-const IN_PLACE: [&str; 10] =
+pub(super) const IN_PLACE: [&str; 10] =
     ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies", "extends"];
 
 /// The most places that one reference may lead through for one and the same value: two references in each of twenty
@@ -82,13 +82,14 @@ impl<'a> Heights<'a> {
     }
 }
 
-fn reference(value: &Value) -> Option<&str> {
+/// Where a schema refers to.
+pub(super) fn reference(value: &Value) -> Option<&str> {
     let of = |name: &str| value.get(name).and_then(Value::as_str);
     of("$ref").or_else(|| of("$dynamicRef")).or_else(|| of("$recursiveRef"))
 }
 
 /// Where a reference may lead: to a place, or to what carries that anchor.
-fn targets<'a>(schema: &'a Value, fragment: &str) -> Vec<&'a Value> {
+pub(super) fn targets<'a>(schema: &'a Value, fragment: &str) -> Vec<&'a Value> {
     if fragment.is_empty() || fragment.starts_with('/') {
         return schema.pointer(fragment).into_iter().collect();
     }

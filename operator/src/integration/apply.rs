@@ -12,9 +12,11 @@ use crate::{
     },
 };
 
+mod expose;
 mod streams;
 mod trim;
 
+pub use expose::apply_exposure;
 pub use streams::{RemovedLane, StreamsApplied, apply_streams, ensure_wish, recorded_lanes, remove_from_record};
 
 /// Something could not be brought to what the plan says.
@@ -26,12 +28,35 @@ pub enum ApplyError {
         /// Its name.
         stream: String,
     },
+    /// The time at which a stream of the user's is to be begun can't be used.
+    #[error("spec.source.stream.startTime: {why}")]
+    StartTime {
+        /// Why, with the remedy.
+        why: &'static str,
+    },
     /// A record was written by others again and again while it was to be changed.
     #[error("failed to change the trim record: others write it all the time")]
     Contended,
     /// A request to NATS failed.
     #[error(transparent)]
     Nats(#[from] NatsError),
+    /// The cluster has no such kind.
+    #[error("{field}: the cluster has no {kind}")]
+    KindMissing {
+        /// The field that asks for it.
+        field: &'static str,
+        /// The kind, as a CRD is named.
+        kind: String,
+    },
+    /// The Ingress or HTTPRoute could not be written or removed.
+    #[error("{field} can't be brought to what it says")]
+    Expose {
+        /// The field that asks for it.
+        field: &'static str,
+        /// What went wrong.
+        #[source]
+        source: KubeError,
+    },
     /// A request to the API server failed.
     #[error(transparent)]
     Kubernetes(#[from] KubeError),

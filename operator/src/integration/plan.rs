@@ -10,7 +10,7 @@ use ropeway_crds::{
     integration::{LaneStart, State},
     names::{LaneId, NamespaceNames, ShortUid},
     report::Wish,
-    source::StreamStart,
+    source::Beginning,
     worker_config::{SourceConfig, WorkerConfig},
 };
 
@@ -20,10 +20,13 @@ pub mod config;
 pub mod config_map;
 pub mod cron_job;
 pub mod deployment;
+pub mod expose;
 pub mod meta;
 pub mod pod;
 pub mod service;
 pub mod streams;
+
+use expose::Exposure;
 
 /// What the operator's administrator decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub struct Plan {
     pub cron_job: Option<CronJob>,
     /// The address inside the cluster, for a source that has one.
     pub service: Option<Service>,
+    /// What makes that address reachable from outside, where it is wished.
+    pub exposure: Option<Exposure>,
     /// Where events are sent to, for a source that has an address.
     pub endpoint: Option<String>,
     /// The wished number of workers.
@@ -90,7 +95,7 @@ pub enum SourcePlan {
         /// Its name.
         stream: String,
         /// Where the first lanes begin.
-        start_at: StreamStart,
+        beginning: Beginning,
     },
 }
 
@@ -128,8 +133,8 @@ pub fn plan(resolved: &Resolved, settings: &Settings) -> Plan {
     let bytes = config::bytes(&config);
     let config_map = config_map::config_map(identity, &bytes);
     let map_name = config_map.metadata.name.clone().unwrap_or_default();
-    let path = match &resolved.source {
-        ResolvedSource::Events { path, .. } => path.as_ref(),
+    let address = match &resolved.source {
+        ResolvedSource::Events { address, .. } => address.as_ref(),
         ResolvedSource::Stream { .. } => None,
     };
     let batch = match &resolved.config.source {
@@ -141,8 +146,9 @@ pub fn plan(resolved: &Resolved, settings: &Settings) -> Plan {
         jetstream: streams::jetstream_plan(identity, &resolved.source, &resolved.lanes, resolved.state, settings),
         fingerprint: WorkerConfig::fingerprint(&bytes),
         deployment: deployment::deployment(resolved, settings, &map_name),
-        service: path.map(|_| service::service(identity)),
-        endpoint: path.map(|path| service::endpoint(identity, path)),
+        service: address.map(|_| service::service(identity)),
+        exposure: address.and_then(|address| expose::exposure(identity, address)),
+        endpoint: address.map(|address| expose::endpoint(identity, address)),
         replicas: resolved.replicas,
         config,
         config_map,

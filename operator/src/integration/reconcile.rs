@@ -19,7 +19,7 @@ use crate::{
     context::Context,
     error::Error,
     integration::{
-        apply::{ApplyError, apply_children, apply_streams, ensure_wish},
+        apply::{ApplyError, apply_children, apply_exposure, apply_streams, ensure_wish},
         cleanup,
         look::{Look, look},
         observe::observe,
@@ -186,7 +186,7 @@ async fn apply(namespace: &str, context: &Context, resolved: Resolved, visit: &m
     };
     visit.removed = applied.removed;
     visit.deployment = Some(apply_children(&context.kubernetes, &planned.plan).await?);
-    Ok(())
+    Ok(apply_exposure(&context.kubernetes, &planned.plan).await?)
 }
 
 /// A wish reaches the workers that run although the spec has something wrong in it: whoever broke a mapping must be able to

@@ -14,7 +14,7 @@ use ropeway_crds::{
     integration::{DeadLetterHold, IntegrationDestination, LaneStart, State},
     limits::{BatchPolicy, BreakerPolicy, RatePolicy},
     names::{LaneId, ShortUid},
-    source::StreamStart,
+    source::{Beginning, Expose},
     template::Template,
     worker_config::{EventDefaults, IntegrationConfig, LaneConfig, MAX_EVENT_BYTES, SchemaConfig, SourceConfig},
 };
@@ -106,8 +106,8 @@ pub enum ResolvedSource {
         max_bytes: ByteSize,
         /// Copies of each event.
         replicas: usize,
-        /// The path that takes events, for a source that is sent to.
-        path: Option<String>,
+        /// The address that takes events, for a source that is sent to.
+        address: Option<Address>,
     },
     /// In a stream of the user's.
     Stream {
@@ -116,8 +116,19 @@ pub enum ResolvedSource {
         /// Which subjects of it; empty means all.
         subjects: Vec<String>,
         /// Where the first lanes begin.
-        start_at: StreamStart,
+        beginning: Beginning,
     },
+}
+
+/// An address that takes events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Its path.
+    pub path: String,
+    /// What the user says that senders call.
+    pub public_url: Option<String>,
+    /// How it is reached from outside the cluster.
+    pub expose: Option<Expose>,
 }
 
 /// The way to one destination.

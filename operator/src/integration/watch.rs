@@ -10,6 +10,7 @@ use k8s_openapi::{
         apps::v1::Deployment,
         batch::v1::CronJob,
         core::v1::{ConfigMap, Secret, Service},
+        networking::v1::Ingress,
     },
 };
 use kube::{
@@ -30,7 +31,7 @@ use crate::{
     context::Context,
     integration::{
         observe::References,
-        plan::meta::UID_LABEL,
+        plan::{expose::HttpRoute, meta::UID_LABEL},
         reconcile::{after_failure, reconcile},
         visits::{Key, Mark},
     },
@@ -65,6 +66,8 @@ pub fn run(context: Arc<Context>, namespace: Option<String>, stop: CancellationT
         .watches(scoped::<Deployment>(&client, scope), owned.clone(), owner(&context))
         .watches(scoped::<Service>(&client, scope), owned.clone(), owner(&context))
         .watches(scoped::<CronJob>(&client, scope), owned, owner(&context))
+        .watches_stream(where_allowed(scoped::<PartialObjectMeta<Ingress>>(&client, scope)), owner(&context))
+        .watches_stream(where_allowed(scoped::<PartialObjectMeta<HttpRoute>>(&client, scope)), owner(&context))
         .watches_stream(changes(scoped::<DeserializeGuard<Destination>>(&client, scope)), {
             referring(&context, |references, name| references.destinations.contains(name))
         })
@@ -121,6 +124,16 @@ where
         });
         std::future::ready(changed.transpose())
     })
+}
+
+/// Children of a kind that a cluster may lack or that the operator may have no right to watch. Such a watch is tried again
+/// for ever with pauses of its own: as an error it would slow all other watches down.
+fn where_allowed<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<K>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let watch = watcher(api, watcher::Config::default().labels(UID_LABEL)).default_backoff();
+    watch.touched_objects().filter(|object| std::future::ready(object.is_ok()))
 }
 
 fn key<K: Resource>(object: &K) -> Key {

@@ -211,19 +211,31 @@ impl Kubernetes {
     /// # Errors
     /// See [`KubeError`].
     pub async fn missing_kinds(&self) -> Result<Vec<String>, KubeError> {
-        let group_version = format!("{}/v1alpha1", ropeway_crds::GROUP);
-        let discover = Call { verb: "discover", kind: "API group".into(), name: group_version.clone() };
-        let known = match within(discover, self.client.list_api_group_resources(&group_version)).await {
-            Ok(list) => list.resources.into_iter().map(|resource| resource.name).collect(),
-            Err(error) if error.class() == Class::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
+        let known = self.plurals(&format!("{}/v1alpha1", ropeway_crds::GROUP)).await?;
         let wanted = ["integrations", "destinations"];
         Ok(wanted
             .into_iter()
             .filter(|plural| !known.iter().any(|name| name == plural))
             .map(|plural| format!("{plural}.{}", ropeway_crds::GROUP))
             .collect())
+    }
+
+    /// Whether the API server knows a kind.
+    ///
+    /// # Errors
+    /// See [`KubeError`].
+    pub async fn has_kind(&self, group_version: &str, plural: &str) -> Result<bool, KubeError> {
+        Ok(self.plurals(group_version).await?.iter().any(|known| known == plural))
+    }
+
+    /// The plurals of the kinds of a group's version; none where the group is not there.
+    async fn plurals(&self, group_version: &str) -> Result<Vec<String>, KubeError> {
+        let discover = Call { verb: "discover", kind: "API group".into(), name: group_version.to_owned() };
+        match within(discover, self.client.list_api_group_resources(group_version)).await {
+            Ok(list) => Ok(list.resources.into_iter().map(|resource| resource.name).collect()),
+            Err(error) if error.class() == Class::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes a Kubernetes Event. Best effort: in a terminating namespace none can be written, and nothing depends on it.

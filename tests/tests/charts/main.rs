@@ -188,6 +188,8 @@ fn the_rights_are_what_the_operator_calls_and_nothing_else() {
             "apps/deployments: get list watch create patch delete",
             "batch/cronjobs: get list watch create patch delete",
             "events.k8s.io/events: create patch",
+            "gateway.networking.k8s.io/httproutes: get list watch create patch delete",
+            "networking.k8s.io/ingresses: get list watch create patch delete",
             "ropeway.dev/destinations/status: patch",
             "ropeway.dev/destinations: get list watch patch",
             "ropeway.dev/integrations/status: patch",

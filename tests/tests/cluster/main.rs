@@ -4,6 +4,7 @@ mod batch;
 mod broken;
 mod deletion;
 mod delivery;
+mod examples;
 mod installed;
 mod leftovers;
 mod node;

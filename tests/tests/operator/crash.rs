@@ -8,6 +8,7 @@ use std::{
 use futures::{StreamExt as _, stream};
 use ropeway_crds::{Destination, Integration};
 use ropeway_tests::{scene::webhook_to, wait::until};
+use serde_json::{Value, json};
 
 use crate::{
     place::{Operator, PATIENCE, Place, destination, integration, shared_nats},
@@ -22,11 +23,53 @@ const AT_ONCE: usize = 4;
 /// An Integration makes more writes than this, from the finalizer to the first status, and about as many at its end.
 const FEWEST_CRASHES: usize = 25;
 
+/// Which way in an Integration has, and so which children.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// An address with a Service, and an Ingress before it.
+    Webhook,
+    /// Files that the Jobs of a CronJob read.
+    Batch,
+}
+
+impl Kind {
+    fn source(self) -> Value {
+        match self {
+            Self::Webhook => {
+                let mut source = webhook_to(&["crm"])["source"].take();
+                source["webhook"]["expose"] = json!({ "ingress": { "host": "hooks.example.com" } });
+                source
+            }
+            Self::Batch => json!({ "batch": {
+                "schedule": "30 3 * * *", "from": { "http": { "url": "https://files.example/accounts.csv" } },
+                "format": { "csv": {} },
+            } }),
+        }
+    }
+
+    /// Of the namespaces of its runs.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Webhook => "crash",
+            Self::Batch => "crash-batch",
+        }
+    }
+
+    /// Deployment and configuration, and a Service and an Ingress or a CronJob.
+    fn children(self) -> usize {
+        match self {
+            Self::Webhook => 4,
+            Self::Batch => 3,
+        }
+    }
+}
+
 /// Applies an Integration in a fresh namespace.
-async fn staged(namespace: &str) -> (Place, Identity) {
+async fn staged(kind: Kind, namespace: &str) -> (Place, Identity) {
     let place = Place::new(namespace, shared_nats().await).await;
     place.apply::<Destination>(destination("crm", "http://127.0.0.1:9/")).await;
     let mut spec = webhook_to(&["crm"]);
+    spec["source"] = kind.source();
     spec["deletionPolicy"] = "Delete".into();
     place.apply::<Integration>(integration(NAME, spec)).await;
     let identity = Identity::of(&place, NAME).await;
@@ -75,9 +118,9 @@ async fn crashed_once(
 }
 
 /// One namespace from apply to delete with a crash on each way. Answers whether one of them came.
-async fn run(crash: &str, wanted: &Remains) -> bool {
+async fn run(kind: Kind, crash: &str, wanted: &Remains) -> bool {
     let nats = shared_nats().await.connect().await.expect("a connection");
-    let (place, identity) = staged(&format!("crash-{}", crash.replace(':', "-"))).await;
+    let (place, identity) = staged(kind, &format!("{}-{}", kind.prefix(), crash.replace(':', "-"))).await;
     let made = async || {
         is_made(&place).await?;
         difference(wanted, &look(&place, &identity, &nats).await?).map_or(Ok(()), Err)
@@ -98,13 +141,22 @@ async fn run(crash: &str, wanted: &Remains) -> bool {
 
 #[tokio::test]
 async fn a_crash_around_any_write_changes_nothing_in_the_end() {
+    sweep(Kind::Webhook).await;
+}
+
+#[tokio::test]
+async fn a_crash_around_any_write_changes_nothing_for_a_source_that_jobs_read() {
+    sweep(Kind::Batch).await;
+}
+
+async fn sweep(kind: Kind) {
     let nats = shared_nats().await.connect().await.expect("a connection");
-    let (place, identity) = staged("crash-none").await;
+    let (place, identity) = staged(kind, &format!("{}-none", kind.prefix())).await;
     let mut operator = place.operator(None);
     operator.process.until("everything is made", PATIENCE, async || is_made(&place).await).await.expect("made");
     let wanted = look(&place, &identity, &nats).await.expect("everything can be looked at");
     // A comparison with little would be content with little.
-    assert_eq!((wanted.children.len(), wanted.resources.len()), (3, 2), "{wanted:#?}");
+    assert_eq!((wanted.children.len(), wanted.resources.len()), (kind.children(), 2), "{wanted:#?}");
     assert!(wanted.streams.len() >= 6, "{:?}", wanted.streams.keys());
     drop(operator);
 
@@ -114,7 +166,7 @@ async fn a_crash_around_any_write_changes_nothing_in_the_end() {
     let runs = points.map(|crash| {
         let (reached, crashes, wanted) = (&reached, &crashes, &wanted);
         async move {
-            match run(&crash, wanted).await {
+            match run(kind, &crash, wanted).await {
                 true => drop(crashes.fetch_add(1, Ordering::Relaxed)),
                 false => reached.store(false, Ordering::Relaxed),
             }

@@ -1,8 +1,19 @@
 //! A namespace on the API server that all tests share, and what a test does there.
 
-use std::{fmt::Debug, path::PathBuf, process::Command, time::Duration};
+use std::{
+    fmt::Debug,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
-use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace, api::core::v1::Secret};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        core::v1::{Namespace, Secret},
+        rbac::v1::{ClusterRole, ClusterRoleBinding},
+    },
+};
 use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams},
@@ -88,11 +99,21 @@ pub fn start_operator(
     crash: Option<&str>,
     scratch: &Scratch,
 ) -> Operator {
+    start_operator_as(api.kubeconfig(), namespace, nats_url, crash, scratch)
+}
+
+fn start_operator_as(
+    kubeconfig: &Path,
+    namespace: &str,
+    nats_url: &str,
+    crash: Option<&str>,
+    scratch: &Scratch,
+) -> Operator {
     let admin = format!("127.0.0.1:{}", free_port().expect("there is a free port"));
     let mut launch = Launch::at(program("faulty-operator").expect("the operator is built"))
         .arguments(["--namespace", namespace, "--nats-url", nats_url, "--listen-admin", &admin])
         .arguments(["--allow-private-range", "127.0.0.0/8", "--status-seconds", "1"])
-        .variable("KUBECONFIG", api.kubeconfig());
+        .variable("KUBECONFIG", kubeconfig);
     if let Some(crash) = crash {
         launch = launch.variable("ROPEWAY_CRASH_AT_WRITE", crash);
     }
@@ -134,6 +155,23 @@ impl Place {
     /// Starts the operator of this namespace.
     pub fn operator(&self, crash: Option<&str>) -> Operator {
         start_operator(self.api, &self.namespace, &self.nats_url, crash, &self.scratch)
+    }
+
+    /// Starts the operator of this namespace with these rights and no others.
+    pub async fn operator_with(&self, rules: Value) -> Operator {
+        let name = format!("operator-of-{}", self.namespace);
+        let role = json!({ "metadata": { "name": name }, "rules": rules });
+        let role: ClusterRole = serde_json::from_value(role).expect("a role");
+        Api::all(self.client.clone()).create(&Default::default(), &role).await.expect("the role is new");
+        let binding: ClusterRoleBinding = serde_json::from_value(json!({
+            "metadata": { "name": name },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
+            "subjects": [{ "kind": "User", "name": name }],
+        }))
+        .expect("a binding");
+        Api::all(self.client.clone()).create(&Default::default(), &binding).await.expect("the binding is new");
+        let kubeconfig = self.api.kubeconfig_for(&name, &[]).expect("a kubeconfig can be made");
+        start_operator_as(&kubeconfig, &self.namespace, &self.nats_url, None, &self.scratch)
     }
 
     /// kubectl in this namespace.

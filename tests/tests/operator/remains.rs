@@ -9,6 +9,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::CronJob,
     core::v1::{ConfigMap, Namespace, Service},
+    networking::v1::Ingress,
 };
 use kube::{Api, ResourceExt as _, api::ListParams};
 use ropeway_crds::{Destination, Integration, names::ShortUid};
@@ -43,7 +44,7 @@ pub struct Identity {
 /// What there is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remains {
-    /// Deployments, CronJobs, Services and configurations as masked text.
+    /// Deployments, CronJobs, Services, Ingresses and configurations as masked text.
     pub children: Vec<String>,
     /// Integration and Destinations likewise.
     pub resources: Vec<String>,
@@ -117,6 +118,9 @@ async fn look_at_objects(place: &Place, identity: &Identity, remains: &mut Remai
     for mut cron_job in place.all::<CronJob>().list(&ours).await?.items {
         cron_job.status = None;
         remains.children.push(by_name(identity.text(cron_job)));
+    }
+    for ingress in place.all::<Ingress>().list(&ours).await?.items {
+        remains.children.push(identity.text(ingress));
     }
     for service in place.all::<Service>().list(&ours).await?.items {
         remains.children.push(identity.text(service));

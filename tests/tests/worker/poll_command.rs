@@ -6,7 +6,7 @@ use std::{
 };
 
 use ropeway_tests::{
-    paged::{Paged, at, row},
+    paged::{Answer, Paged, at, row},
     process::{Launch, Process},
     programs,
     scene::{PATIENCE, Scene, program},
@@ -28,6 +28,26 @@ fn text(output: &Output) -> String {
 
 fn rows(range: std::ops::Range<u32>) -> Vec<Value> {
     range.map(|number| row(&format!("r-{number}"), number)).collect()
+}
+
+/// A backfill that the API refuses stands in the status, although polling goes on and all else is well.
+async fn a_failed_backfill_is_told(scene: &Scene, api: &Paged, run: &impl Fn(&[&str]) -> (bool, String)) {
+    api.instead(|asked| asked.query.contains_key("until").then(|| Answer::status(403)));
+    let (done, told) = run(&["backfill", "scene", "--from", &at(50), "--to", &at(59)]);
+    assert!(done, "{told}");
+    until("the status tells of it", PATIENCE, async || {
+        let status = scene.status().await.map_err(|error| error.to_string())?;
+        let backfill = status.source.and_then(|source| source.backfill).ok_or("no backfill")?;
+        let run = backfill.run.ok_or("no run")?;
+        let is_it = backfill.from == at(50) && run.outcome == "PollRefused" && run.completion_time.is_some();
+        let is_told = run.message.as_ref().is_some_and(|message| message.contains("403"));
+        if is_it && is_told { Ok(()) } else { Err(format!("{run:?}")) }
+    })
+    .await
+    .expect("it tells");
+    let (status, reason) = scene.condition("SourceReady").await.expect("a condition");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "StreamReady"), "the live runs are well");
+    api.recover();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,6 +94,8 @@ async fn a_cursor_is_shown_set_and_cleared_and_a_backfill_leaves_it_alone() {
     let accepted = scene.receiver.accepted("a");
     assert!((0..100).all(|number| accepted[&format!("r-{number}")] == 1 + usize::from((10..40).contains(&number))));
     assert!(api.asked().iter().any(|asked| asked.query.get("until") == Some(&at(39))));
+
+    a_failed_backfill_is_told(&scene, &api, &run).await;
 
     // Set back: what follows is read again, and nothing before it.
     let (done, told) = run(&["cursor", "set", "scene", &at(90)]);

@@ -104,6 +104,8 @@ impl Address {
             tracing::info!(integration = %self.integration, %error, "a request was refused");
             let reason = match error {
                 VerifyError::Refused(_) => return Refusal::Unverified,
+                // Whoever makes keys up can't make the status say that something is wrong.
+                VerifyError::NotYet => return Refusal::NotNow,
                 VerifyError::Unable(_) => "SecretNotFound",
                 VerifyError::NoKeys(_) => "IssuerUnavailable",
             };

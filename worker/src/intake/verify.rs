@@ -58,6 +58,9 @@ pub enum VerifyError {
     /// We lack the issuer's keys to judge it with.
     #[error("the request can't be verified: {0}")]
     NoKeys(#[from] jwt::KeysError),
+    /// The issuer had no such key a moment ago, and may not be asked again yet. Nothing is wrong with us.
+    #[error("the request can't be verified yet: the issuer's keys were fetched a moment ago without the token's")]
+    NotYet,
 }
 
 /// A verified request.

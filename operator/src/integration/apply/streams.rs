@@ -4,9 +4,11 @@ use async_nats::jetstream::{
     consumer::{self, DeliverPolicy},
     stream::{self, RetentionPolicy},
 };
+use jiff::Timestamp;
 use ropeway_crds::{
     names::{self, NamespaceNames, ShortUid},
     report::Wish,
+    source::Beginning,
     trim::TrimRecord,
 };
 
@@ -24,6 +26,13 @@ use crate::{
 
 /// How often a record is read again because somebody else wrote it in between.
 const MOST_ROUNDS: usize = 8;
+
+/// Why a work queue has no time to begin at.
+const OF_A_WORK_QUEUE: &str =
+    "the stream is a work queue, which hands out all that it holds; make a new Integration without it";
+
+/// Why a time is waited for.
+const LATER: &str = "it lies in the future; nothing is read before it has come";
 
 /// What there is in JetStream now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,14 +138,25 @@ async fn ensure_source(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<So
                 config.first_sequence = trim::next_sequence(&record);
             }
             let info = ensure_stream(jetstream, &config).await?;
-            Ok(Source { last_sequence: info.state.last_sequence, own: true, start_at: None, work_queue: false })
+            Ok(Source { last_sequence: info.state.last_sequence, own: true, begun: 0, work_queue: false })
         }
-        SourcePlan::Foreign { stream, start_at } => {
+        SourcePlan::Foreign { stream, beginning } => {
             let missing = || ApplyError::SourceMissing { stream: stream.clone() };
             let info = jetstream.stream(stream).await?.ok_or_else(missing)?;
             let work_queue = info.config.retention == RetentionPolicy::WorkQueue;
             let last_sequence = info.state.last_sequence;
-            Ok(Source { last_sequence, own: false, start_at: Some(*start_at), work_queue })
+            let begun = match beginning {
+                Beginning::New => last_sequence,
+                Beginning::All => 0,
+                Beginning::Time(_) if work_queue => return Err(ApplyError::StartTime { why: OF_A_WORK_QUEUE }),
+                Beginning::Time(time) if *time > Timestamp::now() => return Err(ApplyError::StartTime { why: LATER }),
+                // Where nothing is that young yet, what comes next is.
+                Beginning::Time(time) => {
+                    let first = jetstream.first_message_since(stream, *time).await?;
+                    first.map_or(last_sequence, |first| first.sequence.saturating_sub(1))
+                }
+            };
+            Ok(Source { last_sequence, own: false, begun, work_queue })
         }
     }
 }

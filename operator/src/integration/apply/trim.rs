@@ -1,7 +1,7 @@
 //! What becomes of the trim record when an Integration is looked after. Pure; the record's own rules are in
 //! [`ropeway_crds::trim`].
 
-use ropeway_crds::{integration::LaneStart, source::StreamStart, trim::TrimRecord};
+use ropeway_crds::{integration::LaneStart, trim::TrimRecord};
 
 use crate::integration::plan::LanePlan;
 
@@ -12,8 +12,8 @@ pub(super) struct Source {
     pub last_sequence: u64,
     /// Whether it is one of ours.
     pub own: bool,
-    /// Where the first lanes begin on one of the user's.
-    pub start_at: Option<StreamStart>,
+    /// What the first lanes of all count as settled: they begin behind it.
+    pub begun: u64,
     /// Whether it is a work queue.
     pub work_queue: bool,
 }
@@ -28,14 +28,11 @@ pub(super) fn with_lanes(
 ) -> TrimRecord {
     let mut record = before.cloned().unwrap_or_default();
     for lane in lanes {
-        let start = match (before, source.start_at) {
-            // The first lanes of all begin where the source says: a stream of ours holds nothing that is older.
-            (None, Some(StreamStart::New)) => source.last_sequence,
-            (None, _) => 0,
-            (Some(_), _) => match lane.start_at {
-                LaneStart::New => source.last_sequence,
-                LaneStart::Held => record.floor,
-            },
+        let start = match (before, lane.start_at) {
+            // The first lanes of all begin where the source says.
+            (None, _) => source.begun,
+            (Some(_), LaneStart::New) => source.last_sequence,
+            (Some(_), LaneStart::Held) => record.floor,
         };
         record.add_lane(&lane.destination, start);
     }
@@ -78,22 +75,23 @@ mod tests {
         }
     }
 
-    fn source(own: bool, start_at: Option<StreamStart>) -> Source {
-        Source { last_sequence: 90, own, start_at, work_queue: false }
+    fn source(own: bool, begun: u64) -> Source {
+        Source { last_sequence: 90, own, begun, work_queue: false }
     }
 
     #[test]
     fn lanes_begin_where_the_spec_says() {
         let record = TrimRecord { lanes: BTreeMap::from([("old".into(), 40)]), floor: 30 };
         let (new, held) = (lane("x", LaneStart::New), lane("x", LaneStart::Held));
-        let own = source(true, None);
+        let own = source(true, 0);
         let cases = [
             ("first lane of our own stream", None, &new, own, 0),
-            ("first lane, new events of the user's", None, &new, source(false, Some(StreamStart::New)), 90),
-            ("first lane, all events of the user's", None, &new, source(false, Some(StreamStart::All)), 0),
+            ("first lane, new events of the user's", None, &new, source(false, 90), 90),
+            ("first lane, all events of the user's", None, &new, source(false, 0), 0),
+            ("first lane, the user's from a time on", None, &new, source(false, 57), 57),
             ("added later, new events", Some(&record), &new, own, 90),
             ("added later, held events", Some(&record), &held, own, 30),
-            ("added later to the user's", Some(&record), &new, source(false, Some(StreamStart::All)), 90),
+            ("added later to the user's", Some(&record), &new, source(false, 0), 90),
         ];
         for (name, before, lane, source, expected) in cases {
             let next = with_lanes(before, std::slice::from_ref(lane), &source, &[]);
@@ -104,10 +102,10 @@ mod tests {
     #[test]
     fn a_lane_keeps_its_floor_and_a_removed_one_stays_in_the_record() {
         let record = TrimRecord { lanes: BTreeMap::from([("a".into(), 40), ("gone".into(), 35)]), floor: 30 };
-        let next = with_lanes(Some(&record), &[lane("a", LaneStart::New)], &source(true, None), &[]);
+        let next = with_lanes(Some(&record), &[lane("a", LaneStart::New)], &source(true, 0), &[]);
         assert_eq!(next, record);
         let settled = [("a".to_owned(), 50), ("unheard-of".to_owned(), 99)];
-        let next = with_lanes(Some(&record), &[lane("a", LaneStart::New)], &source(false, None), &settled);
+        let next = with_lanes(Some(&record), &[lane("a", LaneStart::New)], &source(false, 0), &settled);
         assert_eq!((next.lanes["a"], next.lanes.len()), (50, 2));
     }
 

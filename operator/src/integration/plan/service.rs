@@ -9,6 +9,9 @@ use ropeway_crds::names;
 use super::{deployment::INTAKE_PORT_NAME, meta};
 use crate::integration::resolve::Identity;
 
+/// The port of the Service.
+pub const PORT: i32 = 80;
+
 /// The Service of an Integration.
 pub fn service(identity: &Identity) -> Service {
     Service {
@@ -18,7 +21,7 @@ pub fn service(identity: &Identity) -> Service {
             selector: Some(meta::selector(identity)),
             ports: Some(vec![ServicePort {
                 name: Some(INTAKE_PORT_NAME.into()),
-                port: 80,
+                port: PORT,
                 protocol: Some("TCP".into()),
                 target_port: Some(IntOrString::String(INTAKE_PORT_NAME.into())),
                 ..ServicePort::default()

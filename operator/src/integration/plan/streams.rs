@@ -45,12 +45,12 @@ pub fn jetstream_plan(
         ResolvedSource::Stream { subjects, .. } => subjects.clone(),
     };
     let source = match source {
-        ResolvedSource::Events { max_bytes, replicas, path: _ } => {
+        ResolvedSource::Events { max_bytes, replicas, address: _ } => {
             let max_bytes = i64::try_from(max_bytes.bytes()).unwrap_or(i64::MAX);
             SourcePlan::Own(Box::new(events_stream(identity, &integration, max_bytes, *replicas)))
         }
-        ResolvedSource::Stream { stream, subjects: _, start_at } => {
-            SourcePlan::Foreign { stream: stream.clone(), start_at: *start_at }
+        ResolvedSource::Stream { stream, subjects: _, beginning } => {
+            SourcePlan::Foreign { stream: stream.clone(), beginning: *beginning }
         }
     };
     let lanes = lanes.iter().map(|lane| lane_plan(identity, &names, lane, &filters)).collect();

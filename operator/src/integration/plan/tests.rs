@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy};
 use ropeway_crds::{
-    duration::ByteSize, duration::Duration as Span, source::StreamStart, template::Template,
+    duration::ByteSize, duration::Duration as Span, source::Beginning, template::Template,
     worker_config::EventDefaults, worker_config::IntegrationConfig, worker_config::SourceConfig,
 };
 use serde_json::{Value, json};
@@ -11,7 +11,9 @@ use super::{
     streams::{changed_consumer, changed_stream},
     *,
 };
-use crate::integration::resolve::ResolvedLane;
+use crate::integration::resolve::{Address, ResolvedLane};
+
+mod expose;
 
 pub fn settings() -> Settings {
     Settings {
@@ -46,7 +48,7 @@ pub fn resolved() -> Resolved {
             hold: ropeway_crds::integration::DeadLetterHold::resolve(None),
             retain: Span::from_secs(0),
         },
-        source: ResolvedSource::Events { max_bytes: ByteSize::mebibytes(2), replicas: 1, path: Some("/in".into()) },
+        source: ResolvedSource::Events { max_bytes: ByteSize::mebibytes(2), replicas: 1, address: Some(address(None)) },
         lanes: vec![ResolvedLane {
             lane: LaneId::new(&uid, "hubspot"),
             destination: "hubspot".into(),
@@ -66,6 +68,12 @@ pub fn resolved() -> Resolved {
             ..Template::default()
         },
     }
+}
+
+/// The address of the Integration that is planned here.
+pub fn address(expose: Option<Value>) -> Address {
+    let expose = expose.map(|expose| serde_json::from_value(expose).unwrap());
+    Address { path: "/in".into(), public_url: None, expose }
 }
 
 #[test]
@@ -131,7 +139,7 @@ fn the_configuration_names_its_map_and_only_sources_with_an_address_get_a_servic
     assert_eq!(webhook.config_map.metadata.name, Some(format!("ropeway-signups-{}", webhook.fingerprint)));
     assert_eq!(webhook.config_map.immutable, Some(true));
     assert_eq!(webhook.endpoint.as_deref(), Some("http://ropeway-signups.crm.svc/in"));
-    let stream = ResolvedSource::Stream { stream: "ORDERS".into(), subjects: Vec::new(), start_at: StreamStart::New };
+    let stream = ResolvedSource::Stream { stream: "ORDERS".into(), subjects: Vec::new(), beginning: Beginning::New };
     let stream = plan(&Resolved { source: stream, ..resolved() }, &settings());
     assert!(stream.service.is_none() && stream.endpoint.is_none());
     let other = plan(&resolved(), &Settings { allowed_private_ranges: Vec::new(), ..settings() });

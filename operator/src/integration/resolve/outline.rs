@@ -6,11 +6,11 @@ use ropeway_crds::{
     duration::{ByteSize, Duration},
     integration::{IntegrationDestination, State},
     names::LaneId,
-    source::{RequestSource, Source, Webhook},
+    source::{Expose, RequestSource, Source, Verification, Webhook},
     worker_config::SourceConfig,
 };
 
-use super::{Identity, ResolvedLane, ResolvedSource, values};
+use super::{Address, Identity, ResolvedLane, ResolvedSource, values};
 
 /// What can be said of an Integration without looking anything up: enough to take it apart, whatever is wrong with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,9 +60,9 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
     spec.source.pattern()?;
     if let Some(source) = stream {
         let subjects = source.subjects.iter().flatten().map(|subject| subject.0.clone()).collect();
-        let start_at = source.start_at.unwrap_or_default();
+        let beginning = source.beginning();
         let stream = source.stream.clone();
-        let resolved = ResolvedSource::Stream { stream: stream.clone(), subjects, start_at };
+        let resolved = ResolvedSource::Stream { stream: stream.clone(), subjects, beginning };
         return Some((resolved, SourceConfig::Stream { stream }));
     }
     if let Some(poll) = poll {
@@ -75,17 +75,19 @@ pub(super) fn source(spec: &IntegrationSpec) -> Option<(ResolvedSource, SourceCo
         return Some(of_request(request.clone()));
     }
     let webhook = webhook.clone()?;
-    let Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls } = webhook;
+    let Webhook { path, verification, max_body_bytes, split, public_url, allowed_origins, tls, expose } = webhook;
+    let signed_url = signed_url(&verification, public_url.as_ref(), expose.as_ref(), &path);
+    let address = Address { path: path.clone(), public_url, expose };
     let config = SourceConfig::Webhook {
-        path: path.clone(),
+        path,
         verification,
         max_body_bytes: max_body_bytes.unwrap_or(values::largest_body()),
         split,
-        public_url,
+        public_url: signed_url,
         allowed_origins: allowed_origins.into_iter().flatten().map(|origin| origin.0).collect(),
         tls,
     };
-    Some((own_stream(spec, Some(path)), config))
+    Some((own_stream(spec, Some(address)), config))
 }
 
 /// How long a caller waits where the Integration does not say.
@@ -93,25 +95,39 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A request has no queue; the stream that every lane reads stays empty.
 fn of_request(request: RequestSource) -> (ResolvedSource, SourceConfig) {
-    let RequestSource { path, verification, timeout, reply: _, max_body_bytes, public_url, tls } = request;
+    let RequestSource { path, verification, timeout, reply: _, max_body_bytes, public_url, tls, expose } = request;
+    let signed_url = signed_url(&verification, public_url.as_ref(), expose.as_ref(), &path);
+    let address = Address { path: path.clone(), public_url, expose };
     let config = SourceConfig::Request {
-        path: path.clone(),
+        path,
         verification,
         max_body_bytes: max_body_bytes.unwrap_or(values::largest_body()),
-        public_url,
+        public_url: signed_url,
         tls,
         timeout: timeout.unwrap_or(PATIENCE),
         reply: None,
     };
-    (ResolvedSource::Events { max_bytes: ByteSize::mebibytes(1), replicas: 1, path: Some(path) }, config)
+    (ResolvedSource::Events { max_bytes: ByteSize::mebibytes(1), replicas: 1, address: Some(address) }, config)
+}
+
+/// The address that senders call, as workers need it. The one that `expose` makes is told only where it is signed, so that
+/// other workers are not started anew for a change of the host.
+fn signed_url(
+    verification: &Verification,
+    public_url: Option<&String>,
+    expose: Option<&Expose>,
+    path: &str,
+) -> Option<String> {
+    let exposed = || expose.filter(|_| verification.signs_url()).and_then(|expose| expose.address(path));
+    public_url.cloned().or_else(exposed)
 }
 
 /// A stream of the Integration's own.
-fn own_stream(spec: &IntegrationSpec, path: Option<String>) -> ResolvedSource {
+fn own_stream(spec: &IntegrationSpec, address: Option<Address>) -> ResolvedSource {
     let storage = spec.storage.clone().unwrap_or_default();
     ResolvedSource::Events {
         max_bytes: storage.max_bytes.unwrap_or(ByteSize::mebibytes(128)),
         replicas: usize::try_from(storage.replicas.unwrap_or(1)).unwrap_or(1),
-        path,
+        address,
     }
 }

@@ -306,7 +306,7 @@ fn a_batch_source_is_checked_where_its_schema_can_not() {
     };
     let fine = with(|_| {});
     let source = resolved(&fine).unwrap();
-    assert!(matches!(source.source, ResolvedSource::Events { path: None, .. }), "{:?}", source.source);
+    assert!(matches!(source.source, ResolvedSource::Events { address: None, .. }), "{:?}", source.source);
     let missing = Observed { claim: Some(ClaimFact::Missing), ..fine };
     let http = |url: &str| {
         json!({ "http": { "url": url, "auth": { "bearer": { "token": {
@@ -327,4 +327,26 @@ fn a_batch_source_is_checked_where_its_schema_can_not() {
         assert_eq!(findings[0].reason, reason);
         assert!(findings[0].message.starts_with(message), "{findings:?}");
     }
+}
+
+#[test]
+fn the_exposed_address_is_the_one_that_senders_sign_where_they_sign_one() {
+    let with = |verification: &str, public_url: Option<&str>| {
+        let mut object = integration();
+        let secrets = object["spec"]["source"]["webhook"]["verification"]["bearer"]["tokens"].clone();
+        let list = if verification == "bearer" { "tokens" } else { "secrets" };
+        let webhook = &mut object["spec"]["source"]["webhook"];
+        webhook["verification"] = json!({ verification: { list: secrets } });
+        webhook["expose"] = json!({ "ingress": { "host": "h.example", "tls": { "secretName": "t" } } });
+        if let Some(url) = public_url {
+            webhook["publicUrl"] = json!(url);
+        }
+        match resolved(&observed(object)).unwrap().config.source {
+            SourceConfig::Webhook { public_url, .. } => public_url,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(with("hubspot", None).as_deref(), Some("https://h.example/in"));
+    assert_eq!(with("hubspot", Some("https://edge.example/x")).as_deref(), Some("https://edge.example/x"));
+    assert_eq!(with("bearer", None), None);
 }

@@ -47,6 +47,9 @@ pub fn events(previous: Option<&IntegrationStatus>, next: &IntegrationStatus) ->
         }
         _ => {}
     }
+    if let Some(note) = failed_backfill(next).filter(|note| failed_backfill(previous).as_ref() != Some(note)) {
+        events.push(Event { warning: true, reason: "BackfillFailed", note });
+    }
     if let (Some(before), Some(after)) = (&previous.state, &next.state)
         && before != after
     {
@@ -56,12 +59,24 @@ pub fn events(previous: Option<&IntegrationStatus>, next: &IntegrationStatus) ->
     events
 }
 
+/// What became of a backfill that ended early.
+fn failed_backfill(status: &IntegrationStatus) -> Option<String> {
+    let backfill = status.source.as_ref()?.backfill.as_ref()?;
+    let run = backfill.run.as_ref().filter(|run| run.completion_time.is_some() && run.outcome != "Complete")?;
+    let to = backfill.to.as_deref().map(|to| format!(" to {to}")).unwrap_or_default();
+    let why = run.message.as_deref().unwrap_or_default();
+    Some(format!("the backfill from {}{to} ended early: {}: {why}; ask for it again", backfill.from, run.outcome))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use ropeway_crds::{
         condition::{ConditionType, Finding, conditions},
-        status::DeadLetterStatus,
+        status::{BackfillStatus, DeadLetterStatus, RunStatus, SourceStatus},
     };
 
     use super::*;
@@ -85,5 +100,29 @@ mod tests {
         assert_eq!(reasons(Some(&bad), &calm), ["CredentialsAccepted", "StateChanged"]);
         assert!(reasons(Some(&bad), &bad).is_empty());
         assert!(reasons(None, &bad).is_empty());
+    }
+
+    #[test]
+    fn a_backfill_that_ended_early_is_told_once() {
+        let with = |outcome: &str| {
+            let run = RunStatus {
+                completion_time: (outcome != "Running").then_some(Time(Timestamp::UNIX_EPOCH)),
+                outcome: outcome.into(),
+                message: Some("the API answered 403".into()),
+                ..RunStatus::default()
+            };
+            let backfill = BackfillStatus { from: "1".into(), to: Some("9".into()), run: Some(run) };
+            let source = SourceStatus { backfill: Some(backfill), ..SourceStatus::default() };
+            IntegrationStatus { source: Some(source), ..status(Reason::Delivering, 0, "Running") }
+        };
+        let (running, failed, complete) = (with("Running"), with("PollRefused"), with("Complete"));
+        let told = events(Some(&running), &failed);
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].warning, told[0].reason), (true, "BackfillFailed"));
+        assert!(told[0].note.contains("from 1 to 9") && told[0].note.contains("PollRefused"), "{}", told[0].note);
+        assert!(events(Some(&failed), &failed).is_empty() && events(Some(&running), &complete).is_empty());
+        // It is written at once and not with the figures.
+        let interval = Duration::from_secs(30);
+        assert!(super::super::worth_writing(Some(&running), &failed, Duration::ZERO, interval));
     }
 }

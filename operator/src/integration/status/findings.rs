@@ -205,6 +205,8 @@ fn is_hopeless(finding: &Finding) -> bool {
                 | Reason::InvalidSpec
                 | Reason::ServiceAccountNotAllowed
                 | Reason::StreamNotFound
+                | Reason::KindNotFound
+                | Reason::ExposeRefused
                 | Reason::NatsUnauthorized
                 | Reason::Forbidden
         )

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use ropeway_crds::{
     condition::{ConditionType, Finding, Reason},
-    status::{RunStatus, SourceStatus},
+    status::{BackfillStatus, RunStatus, SourceStatus},
 };
 
 use super::Known;
@@ -36,6 +36,11 @@ pub(super) fn without_figures(source: &SourceStatus) -> SourceStatus {
     SourceStatus {
         last_run: source.last_run.as_ref().map(plain),
         next_run_time: source.next_run_time.clone(),
+        // A person asked for it and waits.
+        backfill: source
+            .backfill
+            .as_ref()
+            .map(|backfill| BackfillStatus { run: backfill.run.as_ref().map(plain), ..backfill.clone() }),
         ..SourceStatus::default()
     }
 }

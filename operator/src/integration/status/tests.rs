@@ -289,6 +289,20 @@ fn cases() -> Vec<Case> {
             "reconciling",
         ),
         (
+            "no Gateway API",
+            |it| it.fault = Some(finding(SourceReady, Reason::KindNotFound)),
+            ("False", Reason::KindNotFound),
+            healthy,
+            "stalled",
+        ),
+        (
+            "its Ingress is refused",
+            |it| it.fault = Some(finding(SourceReady, Reason::ExposeRefused)),
+            ("False", Reason::ExposeRefused),
+            healthy,
+            "stalled",
+        ),
+        (
             "no permission",
             |it| it.fault = Some(finding(WorkersAvailable, Reason::Forbidden)),
             ("False", Reason::Forbidden),

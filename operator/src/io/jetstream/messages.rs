@@ -6,6 +6,7 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures::StreamExt;
+use jiff::Timestamp;
 use ropeway_crds::headers;
 use ropeway_nats::LastValueError;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,14 @@ impl JetStream {
     /// See [`NatsError`]; no such message is none.
     pub async fn next_message(&self, stream: &str, filter: &str, from: u64) -> Result<Option<Stored>, NatsError> {
         self.message(stream, &json!({ "seq": from, "next_by_subj": filter })).await
+    }
+
+    /// The first message that was stored at a time or later.
+    ///
+    /// # Errors
+    /// See [`NatsError`]; no such message is none.
+    pub async fn first_message_since(&self, stream: &str, time: Timestamp) -> Result<Option<Stored>, NatsError> {
+        self.message(stream, &json!({ "start_time": time, "next_by_subj": ">" })).await
     }
 
     /// The last message whose subject the filter matches.

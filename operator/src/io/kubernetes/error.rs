@@ -80,6 +80,13 @@ impl KubeError {
         }
     }
 
+    /// What was tried, in a word.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Failed { call, .. } | Self::TimedOut { call } => call.verb,
+        }
+    }
+
     /// The call and what the API server said to it, in one line.
     pub fn summary(&self) -> String {
         match self {

@@ -67,6 +67,15 @@ struct Keys {
     tried: Option<Timestamp>,
 }
 
+/// What became of a wish to see the issuer's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// They are as they were after the request came.
+    Done,
+    /// They were fetched, or that was tried, so short a time ago that it is not done again yet.
+    TooSoon,
+}
+
 /// The claims that are judged here; the rest of the token is nobody's business.
 #[derive(Deserialize)]
 struct Claims {
@@ -143,7 +152,7 @@ impl Issuer {
     }
 
     /// The keys that may have signed: the one with this id, or all where the token names none.
-    async fn keys_for(&self, id: Option<&str>, now: Timestamp) -> Result<Vec<Jwk>, KeysError> {
+    async fn keys_for(&self, id: Option<&str>, now: Timestamp) -> Result<Vec<Jwk>, VerifyError> {
         let known = self.known();
         let found = known.of(id);
         let stale = known.fetched.is_none_or(|fetched| now.duration_since(fetched) > FRESH);
@@ -153,22 +162,24 @@ impl Issuer {
         let fetched = self.fetch_once(&known, now).await;
         let found = self.known().of(id);
         match (fetched, found.is_empty()) {
-            (Err(error), true) => Err(error),
+            (Err(error), true) => Err(error.into()),
+            // The issuer may have made the key since.
+            (Ok(Look::TooSoon), true) => Err(VerifyError::NotYet),
             _ => Ok(found),
         }
     }
 
     /// Fetches the keys unless somebody else just did, or tried.
-    async fn fetch_once(&self, seen: &Arc<Keys>, now: Timestamp) -> Result<(), KeysError> {
+    async fn fetch_once(&self, seen: &Arc<Keys>, now: Timestamp) -> Result<Look, KeysError> {
         let _alone = self.fetching.lock().await;
         let known = self.known();
         if !Arc::ptr_eq(&known, seen) && known.fetched != seen.fetched {
-            return Ok(());
+            return Ok(Look::Done);
         }
         let error = |why: String| KeysError { issuer: self.spec.issuer.clone(), why };
         if known.tried.is_some_and(|tried| now.duration_since(tried) < BETWEEN) {
             return match known.fetched {
-                Some(_) => Ok(()),
+                Some(_) => Ok(Look::TooSoon),
                 None => Err(error("the last attempt failed a moment ago".into())),
             };
         }
@@ -181,7 +192,7 @@ impl Issuer {
             }
         };
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-        fetched.map(|_| ())
+        fetched.map(|_| Look::Done)
     }
 
     async fn fetch(&self) -> Result<Vec<Jwk>, DiscoveryError> {

@@ -7,7 +7,7 @@ use ropeway_crds::{
     IntegrationSpec,
     names::{STREAM_PREFIX, SUBJECT_ROOT},
     pointer::is_pointer,
-    source::{RequestSource, StreamSource, Verification, Webhook},
+    source::{Expose, RequestSource, StreamSource, Verification, Webhook},
 };
 
 use super::LARGEST_BODY;
@@ -31,7 +31,7 @@ pub(super) fn faults(spec: &IntegrationSpec) -> Vec<String> {
 }
 
 fn check_webhook(webhook: &Webhook, faults: &mut Vec<String>) {
-    let Webhook { verification, max_body_bytes, split, public_url, tls, .. } = webhook;
+    let Webhook { verification, max_body_bytes, split, public_url, tls, expose, .. } = webhook;
     let (most, text) = match split {
         Some(_) => (LARGEST_SPLIT_BODY, "4Mi"),
         None => (LARGEST_BODY, "256Ki; more needs split"),
@@ -39,27 +39,35 @@ fn check_webhook(webhook: &Webhook, faults: &mut Vec<String>) {
     if max_body_bytes.is_some_and(|body| body.bytes() > most || body.bytes() == 0) {
         faults.push(format!("spec.source.webhook.maxBodyBytes: give at most {text}"));
     }
-    if public_url.is_none() && verification.signs_url() {
-        faults.push("spec.source.webhook.publicUrl: the address is part of what is signed; give it".into());
+    if public_url.is_none() && expose.is_none() && verification.signs_url() {
+        faults.push("spec.source.webhook.publicUrl: the address is part of what is signed; give it, or expose".into());
     }
     if let Some(pointer) = split
         && !is_pointer(pointer)
     {
         faults.push("spec.source.webhook.split: give a JSON pointer such as /items, or an empty text".into());
     }
+    check_expose("spec.source.webhook", expose.as_ref(), faults);
     check_verification("spec.source.webhook", verification, tls.is_some(), faults);
 }
 
 fn check_request(request: &RequestSource, faults: &mut Vec<String>) {
     const FIELD: &str = "spec.source.request";
-    let RequestSource { verification, max_body_bytes, public_url, tls, .. } = request;
+    let RequestSource { verification, max_body_bytes, public_url, tls, expose, .. } = request;
     if max_body_bytes.is_some_and(|body| body.bytes() > LARGEST_BODY || body.bytes() == 0) {
         faults.push(format!("{FIELD}.maxBodyBytes: give at most 256Ki"));
     }
-    if public_url.is_none() && verification.signs_url() {
-        faults.push(format!("{FIELD}.publicUrl: the address is part of what is signed; give it"));
+    if public_url.is_none() && expose.is_none() && verification.signs_url() {
+        faults.push(format!("{FIELD}.publicUrl: the address is part of what is signed; give it, or expose"));
     }
+    check_expose(FIELD, expose.as_ref(), faults);
     check_verification(FIELD, verification, tls.is_some(), faults);
+}
+
+fn check_expose(source: &str, expose: Option<&Expose>, faults: &mut Vec<String>) {
+    if expose.is_some_and(|expose| expose.ingress.is_some() == expose.http_route.is_some()) {
+        faults.push(format!("{source}.expose: give exactly one of ingress and httpRoute"));
+    }
 }
 
 fn check_verification(source: &str, verification: &Verification, ends_tls: bool, faults: &mut Vec<String>) {
@@ -84,6 +92,9 @@ fn check_verification(source: &str, verification: &Verification, ends_tls: bool,
 }
 
 fn check_stream(source: &StreamSource, faults: &mut Vec<String>) {
+    if source.start_at.is_some() && source.start_time.is_some() {
+        faults.push("spec.source.stream.startTime: give at most one of startAt and startTime".into());
+    }
     if source.stream.starts_with(STREAM_PREFIX) {
         faults.push("spec.source.stream.stream: name a stream of your own".into());
     }
