@@ -17,7 +17,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use ropeway_crds::{account::Cause, names::ShortUid, worker_config::LaneConfig};
+use ropeway_crds::{
+    account::Cause, names::ShortUid, reference::account_settings, secret_ref::ConfigMapKeyRef,
+    worker_config::LaneConfig,
+};
 use ropeway_mapping::Program;
 
 use crate::{
@@ -42,6 +45,8 @@ pub struct Deliverer {
     config: Arc<LaneConfig>,
     outcomes: Vec<Program>,
     secrets: Secrets,
+    /// The keys of ConfigMaps that values come from.
+    settings: Vec<ConfigMapKeyRef>,
     door: HttpDoor,
     broker: Broker,
     /// What all requests have in common, where nothing of it comes from a Secret.
@@ -90,10 +95,12 @@ impl Deliverer {
         shadow_of: Option<ShortUid>,
     ) -> Self {
         let door = HttpDoor::new(config.tls.clone(), secrets.clone(), addresses);
-        Self { config, outcomes, secrets, door, broker, shadow_of, frame: OnceLock::new() }
+        let settings =
+            account_settings(&config.provider, config.auth.as_ref()).into_iter().map(|(_, key)| key).collect();
+        Self { config, outcomes, secrets, settings, door, broker, shadow_of, frame: OnceLock::new() }
     }
 
-    /// The first Secret key that is missing or unusable, if any.
+    /// The first key of a Secret or a ConfigMap that is missing or unusable, if any.
     pub fn missing_secret(&self) -> Option<SecretError> {
         let LaneConfig { provider, auth, tls, .. } = &*self.config;
         let auth_keys = auth.iter().flat_map(|auth| auth.secret_keys()).cloned();
@@ -104,6 +111,7 @@ impl Deliverer {
             .chain(auth_keys)
             .chain(tls_keys)
             .find_map(|key| self.secrets.bytes(&key).err())
+            .or_else(|| self.settings.iter().find_map(|key| self.secrets.setting(key).err()))
     }
 
     /// Sends records in one request, and says what became of each. Where they are refused together, more requests follow,
@@ -251,7 +259,11 @@ impl Deliverer {
 }
 
 fn missing(error: SecretError) -> Outcome {
-    Outcome::Hold { cause: Cause::Credentials, failure: Failure::silent(error.to_string()) }
+    let cause = match error {
+        SecretError::Setting { .. } => Cause::Configuration,
+        _ => Cause::Credentials,
+    };
+    Outcome::Hold { cause, failure: Failure::silent(error.to_string()) }
 }
 
 /// The configuration can't be used at all. Nothing is wrong with the event, so it waits.

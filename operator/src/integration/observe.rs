@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use ropeway_crds::{
     Destination, DestinationSpec, Integration, IntegrationSpec,
     mapping::Mapping,
+    reference::{destination_settings, source_settings},
     secret_ref::SecretKeyRef,
     source::{Poll, WebhookTls},
 };
@@ -28,7 +29,7 @@ pub struct Observed {
     pub destinations: BTreeMap<String, Option<Account>>,
     /// The keys of the Secrets that it or its Destinations name.
     pub secrets: BTreeMap<String, Option<BTreeSet<String>>>,
-    /// The ConfigMaps that it names.
+    /// The ConfigMaps that it or its Destinations name.
     pub config_maps: BTreeMap<String, Option<BTreeMap<String, String>>>,
     /// The service account that it names.
     pub service_account: Option<AccountFact>,
@@ -84,7 +85,7 @@ pub struct References {
 }
 
 impl References {
-    /// What the Integration itself names; the Secrets of its Destinations come in addition.
+    /// What the Integration itself names; the Secrets and ConfigMaps of its Destinations come in addition.
     pub fn of(spec: &IntegrationSpec) -> Self {
         let maps = |mapping: Option<&Mapping>| {
             mapping.and_then(|mapping| mapping.config_map_key_ref.as_ref()).map(|key| key.name.clone())
@@ -92,11 +93,17 @@ impl References {
         let reply = maps(spec.source.request.as_ref().and_then(|request| request.reply.as_ref()));
         let schema = spec.schema.iter().filter_map(|schema| schema.config_map_key_ref.as_ref());
         let schema = schema.map(|key| key.name.clone());
+        let settings = source_settings(spec).into_iter().map(|(_, key)| key.name);
         let transforms = spec.destinations.iter().filter_map(|destination| maps(destination.transform.as_ref()));
         Self {
             destinations: spec.destinations.iter().map(|destination| destination.r#ref.clone()).collect(),
             secrets: source_keys(spec).into_iter().map(|(_, key)| key.name).collect(),
-            config_maps: transforms.chain(maps(spec.normalize.as_ref())).chain(schema).chain(reply).collect(),
+            config_maps: transforms
+                .chain(maps(spec.normalize.as_ref()))
+                .chain(schema)
+                .chain(reply)
+                .chain(settings)
+                .collect(),
         }
     }
 }
@@ -142,10 +149,12 @@ pub async fn observe(
     let namespace = integration.namespace().unwrap_or_default();
     let direct = References::of(&integration.spec);
     let mut destinations = BTreeMap::new();
-    let mut wanted_secrets = direct.secrets;
+    let (mut wanted_secrets, mut wanted_maps) = (direct.secrets, direct.config_maps);
     for name in direct.destinations {
         let found = kubernetes.get::<Destination>(&namespace, &name).await?.map(Account::of);
         wanted_secrets.extend(found.iter().flat_map(|account| account.spec.secret_keys()).map(|key| key.name));
+        let settings = found.iter().flat_map(|account| destination_settings(&account.spec));
+        wanted_maps.extend(settings.map(|(_, key)| key.name));
         destinations.insert(name, found);
     }
     let mut secrets = BTreeMap::new();
@@ -154,7 +163,7 @@ pub async fn observe(
         secrets.insert(name, keys);
     }
     let mut config_maps = BTreeMap::new();
-    for name in direct.config_maps {
+    for name in wanted_maps {
         let found = kubernetes.get::<ConfigMap>(&namespace, &name).await?;
         config_maps.insert(name, found.map(|found| found.data.unwrap_or_default()));
     }

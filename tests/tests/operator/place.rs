@@ -17,7 +17,7 @@ use ropeway_tests::{
     scratch::Scratch,
     wait::until,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -194,17 +194,31 @@ impl Place {
 
     /// Waits for a condition of the current generation and gives its message.
     pub async fn condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> String {
-        let integrations = self.all::<Integration>();
-        let wanted = (status.to_owned(), reason.to_owned());
+        self.condition_of::<Integration>(name, kind, status, reason).await
+    }
+
+    /// The same of a Destination.
+    pub async fn destination_condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> String {
+        self.condition_of::<Destination>(name, kind, status, reason).await
+    }
+
+    async fn condition_of<K>(&self, name: &str, kind: &str, status: &str, reason: &str) -> String
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
+    {
+        let objects = self.all::<K>();
         until(&format!("{kind}={status}/{reason} of {name}"), PATIENCE, async || {
-            let found = integrations.get(name).await.map_err(|error| error.to_string())?;
-            let generation = found.metadata.generation;
-            let conditions = found.status.unwrap_or_default().conditions;
-            let condition = conditions.iter().find(|condition| condition.type_ == kind);
-            let condition = condition.ok_or("no such condition")?;
-            let is_it = (condition.status.clone(), condition.reason.clone()) == wanted;
-            let is_it = is_it && condition.observed_generation == generation;
-            if is_it { Ok(condition.message.clone()) } else { Err(format!("{condition:?}")) }
+            let found = objects.get(name).await.map_err(|error| error.to_string())?;
+            let found = serde_json::to_value(found).map_err(|error| error.to_string())?;
+            let mut conditions = found["status"]["conditions"].as_array().into_iter().flatten();
+            let condition = conditions.find(|condition| condition["type"] == kind).ok_or("no such condition")?;
+            let is_it = condition["status"] == status && condition["reason"] == reason;
+            let is_it = is_it && condition["observedGeneration"] == found["metadata"]["generation"];
+            if is_it {
+                Ok(condition["message"].as_str().unwrap_or_default().to_owned())
+            } else {
+                Err(condition.to_string())
+            }
         })
         .await
         .expect("the condition comes")

@@ -2,7 +2,10 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderName, HeaderValue, Uri, header};
-use ropeway_crds::auth::{ApiKeyPlace, Auth};
+use ropeway_crds::{
+    auth::{ApiKeyPlace, Auth},
+    secret_ref::Value,
+};
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -24,10 +27,8 @@ pub fn apply(auth: &Auth, secrets: &Secrets, request: &mut Request) -> Result<()
         request.headers.insert(header::AUTHORIZATION, value);
     }
     if let Some(basic) = basic {
-        let username = match basic.username.key() {
-            Some(key) => secrets.text(key).map_err(missing)?.expose_secret().to_owned(),
-            None => basic.username.value.clone().unwrap_or_default(),
-        };
+        let Value { value, value_from } = &basic.username;
+        let username = secrets.value(value.as_deref(), value_from.as_ref()).map_err(missing)?;
         let password = match &basic.password {
             Some(password) => secrets.text(password.key()).map_err(missing)?.expose_secret().to_owned(),
             None => String::new(),

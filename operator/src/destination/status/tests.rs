@@ -6,7 +6,7 @@ use ropeway_crds::{
 use serde_json::json;
 
 use super::*;
-use crate::destination::{observe::SecretFacts, resolve::resolve};
+use crate::destination::{observe::Facts, resolve::resolve};
 
 fn destination() -> Destination {
     let spec: DestinationSpec = serde_json::from_value(json!({
@@ -48,9 +48,11 @@ fn reasons(findings: &[Finding], lanes: &[LaneView]) -> Vec<(String, String)> {
 
 #[test]
 fn each_situation_has_its_conditions() {
-    let missing = resolve(&destination().spec, &SecretFacts::from([("keys".into(), None)]));
-    let no_key = resolve(&destination().spec, &SecretFacts::from([("keys".into(), Some(Default::default()))]));
-    let fine = resolve(&destination().spec, &SecretFacts::from([("keys".into(), Some(["token".to_owned()].into()))]));
+    let with = |keys: Option<&[&str]>| {
+        let keys = keys.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect());
+        resolve(&destination().spec, &Facts { secrets: [("keys".to_owned(), keys)].into(), ..Facts::default() })
+    };
+    let (missing, no_key, fine) = (with(None), with(Some(&[])), with(Some(&["token"])));
     type Case<'a> = (&'a str, &'a [Finding], Vec<LaneView>, &'a [(&'a str, &'a str)]);
     let calm = ("True", "CircuitClosed");
     let unknown = ("Unknown", "Pending");

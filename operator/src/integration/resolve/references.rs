@@ -1,10 +1,11 @@
-//! Secrets and the service account that are named.
+//! Secrets, ConfigMaps and the service account that are named.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ropeway_crds::{
     condition::{ConditionType, Finding, Reason},
-    secret_ref::SecretKeyRef,
+    reference::{destination_secret_field, destination_settings, source_secret_field, source_settings},
+    secret_ref::{ConfigMapKeyRef, SecretKeyRef},
 };
 
 use crate::integration::observe::{AccountFact, Observed, source_keys};
@@ -12,11 +13,17 @@ use crate::integration::observe::{AccountFact, Observed, source_keys};
 /// The Secret keys that workers need; those that are missing are findings.
 pub(super) fn secrets(observed: &Observed, findings: &mut Vec<Finding>) -> BTreeMap<String, BTreeSet<String>> {
     let mut wanted: Vec<(String, SecretKeyRef)> = Vec::new();
-    let source = source_keys(&observed.integration.spec).into_iter();
-    wanted.extend(source.map(|(place, key)| (place.to_owned(), key)));
-    for (name, destination) in &observed.destinations {
-        let keys = destination.iter().flat_map(|account| account.spec.secret_keys());
-        wanted.extend(keys.map(|key| (format!("Destination {name}"), key)));
+    let spec = &observed.integration.spec;
+    for (place, key) in source_keys(spec) {
+        wanted.push((source_secret_field(spec, &key).unwrap_or_else(|| place.to_owned()), key));
+    }
+    for (name, account) in &observed.destinations {
+        for (spec, key) in
+            account.iter().flat_map(|it| it.spec.secret_keys().into_iter().map(move |key| (&it.spec, key)))
+        {
+            let field = destination_secret_field(spec, &key).unwrap_or_else(|| "spec".into());
+            wanted.push((format!("Destination {name}: {field}"), key));
+        }
     }
     let mut secrets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (place, key) in wanted {
@@ -38,6 +45,33 @@ pub fn missing_key(place: &str, wanted: &SecretKeyRef, keys: Option<&BTreeSet<St
         Some(_) => return None,
     };
     Some(Finding::fails(ConditionType::DestinationsResolved, reason, message))
+}
+
+/// The ConfigMap keys that workers need; those that are missing are findings.
+pub(super) fn config_maps(observed: &Observed, findings: &mut Vec<Finding>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut wanted = source_settings(&observed.integration.spec);
+    for (name, account) in &observed.destinations {
+        let settings = account.iter().flat_map(|account| destination_settings(&account.spec));
+        wanted.extend(settings.map(|(field, key)| (format!("Destination {name}: {field}"), key)));
+    }
+    let mut config_maps: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (place, key) in wanted {
+        let found = observed.config_maps.get(&key.name).and_then(Option::as_ref);
+        findings.extend(missing_setting(&place, &key, found.map(|entries| entries.contains_key(&key.key))));
+        config_maps.entry(key.name).or_default().insert(key.key);
+    }
+    config_maps
+}
+
+/// What is wrong with a reference to a key of a ConfigMap. `has_key` says whether it has the key, if it exists.
+pub fn missing_setting(place: &str, wanted: &ConfigMapKeyRef, has_key: Option<bool>) -> Option<Finding> {
+    let ConfigMapKeyRef { name, key } = wanted;
+    let message = match has_key {
+        Some(true) => return None,
+        None => format!("{place}: there is no ConfigMap {name:?} in this namespace; create it"),
+        Some(false) => format!("{place}: the ConfigMap {name:?} has no key {key:?}; add it or correct the reference"),
+    };
+    Some(Finding::fails(ConditionType::DestinationsResolved, Reason::ConfigMapNotFound, message))
 }
 
 /// Whether the service account may be used.

@@ -58,7 +58,7 @@ fn what_is_whole_is_resolved_with_nothing_left_open() {
     assert_eq!(resolved.config.normalize.as_deref(), Some("."));
     assert_eq!(resolved.config.event.source, "/crm/signups");
     assert_eq!(resolved.config.lanes[0].delivery.backoff_max, Duration::from_secs(60));
-    assert_eq!(resolved.secrets, BTreeMap::from([("keys".into(), ["hook", "token"].map(String::from).into())]));
+    assert_eq!(resolved.mounts.secrets, BTreeMap::from([("keys".into(), ["hook", "token"].map(String::from).into())]));
     assert_eq!(resolved.lanes[0].lane.as_str(), format!("{}-crm", ShortUid::of("iu")));
     assert_eq!(outline(&observed(integration()).integration, "nu").unwrap().source, resolved.source);
 }
@@ -82,7 +82,7 @@ fn an_ordering_key_reaches_the_workers_and_its_absence_leaves_no_trace() {
 fn everything_wrong_is_said_with_its_field_and_its_condition() {
     use ConditionType::{DestinationsResolved, MappingValid, SourceReady, WorkersAvailable};
     type Change = fn(&mut Observed);
-    let cases: [(&str, Change, ConditionType, Reason, &str); 21] = [
+    let cases: [(&str, Change, ConditionType, Reason, &str); 22] = [
         (
             "no Destination",
             |it| {
@@ -129,7 +129,20 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
             },
             DestinationsResolved,
             Reason::SecretKeyNotFound,
-            "Destination hubspot",
+            "Destination hubspot: spec.auth.bearer.token.valueFrom.secretKeyRef: the Secret \"keys\" has no key",
+        ),
+        (
+            "no ConfigMap for a value",
+            |it| {
+                let account = it.destinations.get_mut("hubspot").unwrap().as_mut().unwrap();
+                account.spec.provider.http.as_mut().unwrap().headers = serde_json::from_value(json!([
+                    { "name": "X-Team", "valueFrom": { "configMapKeyRef": { "name": "crm", "key": "team" } } },
+                ]))
+                .unwrap();
+            },
+            DestinationsResolved,
+            Reason::ConfigMapNotFound,
+            "Destination hubspot: spec.provider.http.headers[X-Team].valueFrom.configMapKeyRef: there is no ConfigMap \"crm\"",
         ),
         (
             "no ConfigMap",
@@ -317,7 +330,11 @@ fn a_batch_source_is_checked_where_its_schema_can_not() {
         serde_json::from_value(http("https://a.example/")).unwrap();
     for (observed, reason, message) in [
         (missing, Reason::ClaimNotFound, "spec.source.batch.from.file.claimName: there is no PersistentVolumeClaim"),
-        (secret, Reason::SecretNotFound, "spec.source.batch.from: there is no Secret \"exports\""),
+        (
+            secret,
+            Reason::SecretNotFound,
+            "spec.source.batch.from.http.auth.bearer.token.valueFrom.secretKeyRef: there is no Secret \"exports\"",
+        ),
         (with(|it| it["schedule"] = json!("0 25 * * *")), Reason::InvalidSpec, "spec.source.batch.schedule: "),
         (with(|it| it["timeZone"] = json!("Mars/Base")), Reason::InvalidSpec, "spec.source.batch.timeZone: "),
         (with(|it| it["maxRowBytes"] = json!("1Mi")), Reason::InvalidSpec, "spec.source.batch.maxRowBytes: "),
