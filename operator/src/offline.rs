@@ -14,7 +14,7 @@ pub use crate::{
     dead_letters::{Entry, Selector, redact},
     integration::{
         apply::{ApplyError, StreamsApplied, apply_streams},
-        observe::{Account, Observed},
+        observe::{Account, Observed, SecretFact},
         plan::{JetStreamPlan, Plan, Settings, plan},
         resolve::{Compile, CompileFault, Resolved, resolve},
         status::{Known, status},
@@ -59,7 +59,12 @@ pub fn resolve_manifests(
     let observed = Observed {
         integration: integration.clone(),
         namespace_uid: namespace_uid.to_owned(),
-        secrets: secrets.into_iter().map(|name| (name.clone(), manifests.secrets.get(&name).cloned())).collect(),
+        secrets: secrets
+            .into_iter()
+            .map(|name| {
+                (name.clone(), manifests.secrets.get(&name).cloned().map_or(SecretFact::Missing, SecretFact::Keys))
+            })
+            .collect(),
         config_maps: maps.into_iter().map(|name| (name.clone(), manifests.config_maps.get(&name).cloned())).collect(),
         destinations,
         service_account: None,

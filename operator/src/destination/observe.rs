@@ -6,16 +6,17 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use ropeway_crds::{DestinationSpec, reference::destination_settings};
 
 use crate::{
-    integration::observe::secret_keys,
+    args::SecretAccess,
+    integration::observe::{SecretFact, secret_fact},
     io::kubernetes::{KubeError, Kubernetes},
 };
 
-/// What is known of what a Destination names; `None` for what is missing.
+/// What is known of what a Destination names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// The keys of each Secret.
-    pub secrets: BTreeMap<String, Option<BTreeSet<String>>>,
-    /// The keys of each ConfigMap.
+    /// What is known of each Secret.
+    pub secrets: BTreeMap<String, SecretFact>,
+    /// The keys of each ConfigMap; `None` for one that is missing.
     pub config_maps: BTreeMap<String, Option<BTreeSet<String>>>,
 }
 
@@ -23,13 +24,18 @@ pub struct Facts {
 ///
 /// # Errors
 /// If a read fails; a missing object is no error.
-pub async fn observe(kubernetes: &Kubernetes, namespace: &str, spec: &DestinationSpec) -> Result<Facts, KubeError> {
+pub async fn observe(
+    kubernetes: &Kubernetes,
+    namespace: &str,
+    spec: &DestinationSpec,
+    access: SecretAccess,
+) -> Result<Facts, KubeError> {
     let names: BTreeSet<String> = spec.secret_keys().into_iter().map(|key| key.name).collect();
     let maps: BTreeSet<String> = destination_settings(spec).into_iter().map(|(_, key)| key.name).collect();
     let mut facts = Facts::default();
     for name in names {
-        let keys = secret_keys(kubernetes, namespace, &name).await?;
-        facts.secrets.insert(name, keys);
+        let fact = secret_fact(kubernetes, namespace, &name, access).await?;
+        facts.secrets.insert(name, fact);
     }
     for name in maps {
         let found = kubernetes.get::<ConfigMap>(namespace, &name).await?;

@@ -7,14 +7,17 @@ use ropeway_crds::{
 };
 
 use super::observe::Facts;
-use crate::integration::resolve::{missing_key, missing_setting};
+use crate::integration::{
+    observe::SecretFact,
+    resolve::{missing_setting, unusable_key},
+};
 
 /// Everything that is wrong, each as a finding on `Ready`.
 pub fn resolve(spec: &DestinationSpec, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for key in spec.secret_keys() {
         let field = destination_secret_field(spec, &key).unwrap_or_else(|| "spec".into());
-        findings.extend(missing_key(&field, &key, facts.secrets.get(&key.name).and_then(Option::as_ref)));
+        findings.extend(unusable_key(&field, &key, facts.secrets.get(&key.name).unwrap_or(&SecretFact::Missing)));
     }
     for (field, key) in destination_settings(spec) {
         let found = facts.config_maps.get(&key.name).and_then(Option::as_ref);

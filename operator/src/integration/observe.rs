@@ -13,7 +13,13 @@ use ropeway_crds::{
     source::{Poll, WebhookTls},
 };
 
-use crate::io::kubernetes::{KubeError, Kubernetes};
+use crate::{
+    args::SecretAccess,
+    io::kubernetes::{KubeError, Kubernetes},
+};
+
+/// The label by which a Secret may be named where the operator is told so, with the value `allowed`.
+pub const USE_LABEL: &str = "ropeway.dev/use";
 
 /// The annotation by which a service account allows that workers run under it, with the value `allowed`.
 pub const WORKERS_ANNOTATION: &str = "ropeway.dev/workers";
@@ -27,8 +33,8 @@ pub struct Observed {
     pub namespace_uid: String,
     /// The Destinations that it names.
     pub destinations: BTreeMap<String, Option<Account>>,
-    /// The keys of the Secrets that it or its Destinations name.
-    pub secrets: BTreeMap<String, Option<BTreeSet<String>>>,
+    /// The Secrets that it or its Destinations name.
+    pub secrets: BTreeMap<String, SecretFact>,
     /// The ConfigMaps that it or its Destinations name.
     pub config_maps: BTreeMap<String, Option<BTreeMap<String, String>>>,
     /// The service account that it names.
@@ -44,6 +50,18 @@ pub enum ClaimFact {
     There,
     /// It is not.
     Missing,
+}
+
+/// What is known of a Secret. Its values are not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SecretFact {
+    /// There is none of that name.
+    #[default]
+    Missing,
+    /// It is there, but lacks the label by which it may be used.
+    NotAllowed,
+    /// It has these keys.
+    Keys(BTreeSet<String>),
 }
 
 /// A Destination that an Integration names.
@@ -145,6 +163,7 @@ pub async fn observe(
     kubernetes: &Kubernetes,
     integration: &Integration,
     namespace_uid: &str,
+    access: SecretAccess,
 ) -> Result<Observed, KubeError> {
     let namespace = integration.namespace().unwrap_or_default();
     let direct = References::of(&integration.spec);
@@ -159,8 +178,8 @@ pub async fn observe(
     }
     let mut secrets = BTreeMap::new();
     for name in wanted_secrets {
-        let keys = secret_keys(kubernetes, &namespace, &name).await?;
-        secrets.insert(name, keys);
+        let fact = secret_fact(kubernetes, &namespace, &name, access).await?;
+        secrets.insert(name, fact);
     }
     let mut config_maps = BTreeMap::new();
     for name in wanted_maps {
@@ -191,17 +210,26 @@ pub async fn observe(
     })
 }
 
-/// The names of a Secret's keys. Its values are dropped here.
+/// What is known of a Secret. Its values are dropped here.
 ///
 /// # Errors
 /// If the read fails; a missing Secret is no error.
-pub async fn secret_keys(
+pub async fn secret_fact(
     kubernetes: &Kubernetes,
     namespace: &str,
     name: &str,
-) -> Result<Option<BTreeSet<String>>, KubeError> {
+    access: SecretAccess,
+) -> Result<SecretFact, KubeError> {
     let secret = kubernetes.get::<Secret>(namespace, name).await?;
-    Ok(secret.map(|secret| secret.data.unwrap_or_default().into_keys().collect()))
+    Ok(match secret {
+        None => SecretFact::Missing,
+        Some(secret)
+            if access == SecretAccess::Labelled && secret.labels().get(USE_LABEL).is_none_or(|it| it != "allowed") =>
+        {
+            SecretFact::NotAllowed
+        }
+        Some(secret) => SecretFact::Keys(secret.data.unwrap_or_default().into_keys().collect()),
+    })
 }
 
 fn account_fact(account: Option<ServiceAccount>) -> AccountFact {

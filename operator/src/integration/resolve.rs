@@ -32,7 +32,7 @@ mod values;
 
 pub use outline::{Outline, outline};
 use outline::{retention, source};
-pub use references::{missing_key, missing_setting};
+pub use references::{missing_setting, unusable_key};
 
 /// Why an expression has no program.
 #[derive(Debug)]
@@ -59,6 +59,9 @@ pub struct Resolved {
     pub lanes: Vec<ResolvedLane>,
     /// What its workers need of Secrets and ConfigMaps.
     pub mounts: Mounts,
+    /// Secrets that may not be used. Everything else goes on without them, so that they leave the pods too where they could
+    /// be used before.
+    pub withheld: Vec<Finding>,
     /// The wished state.
     pub state: State,
     /// The wished number of workers.
@@ -155,7 +158,8 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     poll::check(&observed.integration.spec, &mut findings);
     batch::check(observed, &mut findings);
     references::check_account(observed, &mut findings);
-    let secrets = references::secrets(observed, &mut findings);
+    let mut withheld = Vec::new();
+    let secrets = references::secrets(observed, &mut findings, &mut withheld);
     let mounts = Mounts { secrets, config_maps: references::config_maps(observed, &mut findings) };
     let programs = expressions::resolve(observed, &identity, compile, &mut findings);
     let schema = schema::resolve(observed, &mut findings);
@@ -170,9 +174,10 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
             if let SourceConfig::Request { reply, .. } = &mut source_config {
                 reply.clone_from(&programs.reply);
             }
-            Ok(assemble(observed, identity, source, source_config, lanes, (programs, schema), mounts))
+            let resolved = assemble(observed, identity, source, source_config, lanes, (programs, schema), mounts);
+            Ok(Resolved { withheld, ..resolved })
         }
-        _ => Err(findings),
+        _ => Err(findings.into_iter().chain(withheld).collect()),
     }
 }
 
@@ -215,6 +220,7 @@ fn assemble(
         identity,
         source,
         mounts,
+        withheld: Vec::new(),
         state: spec.state(),
         replicas: spec.replicas(),
         template: spec.template.clone().unwrap_or_default(),

@@ -14,3 +14,4 @@ mod ready;
 mod refusals;
 mod remains;
 mod status;
+mod trust;

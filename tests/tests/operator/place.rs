@@ -87,11 +87,13 @@ pub fn start_operator(
     nats_url: &str,
     crash: Option<&str>,
     scratch: &Scratch,
+    settings: &[&str],
 ) -> Operator {
     let admin = format!("127.0.0.1:{}", free_port().expect("there is a free port"));
     let mut launch = Launch::at(program("faulty-operator").expect("the operator is built"))
         .arguments(["--namespace", namespace, "--nats-url", nats_url, "--listen-admin", &admin])
         .arguments(["--allow-private-range", "127.0.0.0/8", "--status-seconds", "1"])
+        .arguments(settings.iter().copied())
         .variable("KUBECONFIG", api.kubeconfig());
     if let Some(crash) = crash {
         launch = launch.variable("ROPEWAY_CRASH_AT_WRITE", crash);
@@ -133,7 +135,12 @@ impl Place {
 
     /// Starts the operator of this namespace.
     pub fn operator(&self, crash: Option<&str>) -> Operator {
-        start_operator(self.api, &self.namespace, &self.nats_url, crash, &self.scratch)
+        start_operator(self.api, &self.namespace, &self.nats_url, crash, &self.scratch, &[])
+    }
+
+    /// The same with settings that its administrator chose.
+    pub fn operator_with(&self, settings: &[&str]) -> Operator {
+        start_operator(self.api, &self.namespace, &self.nats_url, None, &self.scratch, settings)
     }
 
     /// kubectl in this namespace.

@@ -58,6 +58,7 @@ pub fn resolved() -> Resolved {
             secrets: BTreeMap::from([("keys".into(), ["a", "b"].map(String::from).into())]),
             config_maps: BTreeMap::from([("settings".into(), ["user".to_owned()].into())]),
         },
+        withheld: Vec::new(),
         state: State::Running,
         replicas: 2,
         template: Template {

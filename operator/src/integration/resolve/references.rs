@@ -8,41 +8,57 @@ use ropeway_crds::{
     secret_ref::{ConfigMapKeyRef, SecretKeyRef},
 };
 
-use crate::integration::observe::{AccountFact, Observed, source_keys};
+use crate::integration::observe::{Account, AccountFact, Observed, SecretFact, USE_LABEL, source_keys};
 
-/// The Secret keys that workers need; those that are missing are findings.
-pub(super) fn secrets(observed: &Observed, findings: &mut Vec<Finding>) -> BTreeMap<String, BTreeSet<String>> {
+/// The Secret keys that workers need; those that are missing are findings. What may not be used is withheld from workers
+/// and told as well.
+pub(super) fn secrets(
+    observed: &Observed,
+    findings: &mut Vec<Finding>,
+    withheld: &mut Vec<Finding>,
+) -> BTreeMap<String, BTreeSet<String>> {
     let mut wanted: Vec<(String, SecretKeyRef)> = Vec::new();
     let spec = &observed.integration.spec;
     for (place, key) in source_keys(spec) {
         wanted.push((source_secret_field(spec, &key).unwrap_or_else(|| place.to_owned()), key));
     }
     for (name, account) in &observed.destinations {
-        for (spec, key) in
-            account.iter().flat_map(|it| it.spec.secret_keys().into_iter().map(move |key| (&it.spec, key)))
-        {
+        let Some(Account { spec, .. }) = account else { continue };
+        for key in spec.secret_keys() {
             let field = destination_secret_field(spec, &key).unwrap_or_else(|| "spec".into());
             wanted.push((format!("Destination {name}: {field}"), key));
         }
     }
     let mut secrets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (place, key) in wanted {
-        findings.extend(missing_key(&place, &key, observed.secrets.get(&key.name).and_then(Option::as_ref)));
-        secrets.entry(key.name).or_default().insert(key.key);
+        let fact = observed.secrets.get(&key.name).unwrap_or(&SecretFact::Missing);
+        let problem = unusable_key(&place, &key, fact);
+        if *fact == SecretFact::NotAllowed {
+            withheld.extend(problem);
+        } else {
+            findings.extend(problem);
+            secrets.entry(key.name).or_default().insert(key.key);
+        }
     }
     secrets
 }
 
-/// What is wrong with a reference to a key of a Secret of which these keys are there.
-pub fn missing_key(place: &str, wanted: &SecretKeyRef, keys: Option<&BTreeSet<String>>) -> Option<Finding> {
+/// What is wrong with a reference to a key of a Secret.
+pub fn unusable_key(place: &str, wanted: &SecretKeyRef, fact: &SecretFact) -> Option<Finding> {
     let SecretKeyRef { name, key } = wanted;
-    let (reason, message) = match keys {
-        None => (Reason::SecretNotFound, format!("{place}: there is no Secret {name:?} in this namespace; create it")),
-        Some(keys) if !keys.contains(key) => (
+    let (reason, message) = match fact {
+        SecretFact::Missing => {
+            (Reason::SecretNotFound, format!("{place}: there is no Secret {name:?} in this namespace; create it"))
+        }
+        SecretFact::NotAllowed => (
+            Reason::SecretNotAllowed,
+            format!("{place}: the Secret {name:?} may not be used; label it {USE_LABEL}: allowed, or name another one"),
+        ),
+        SecretFact::Keys(keys) if !keys.contains(key) => (
             Reason::SecretKeyNotFound,
             format!("{place}: the Secret {name:?} has no key {key:?}; add it or correct the reference"),
         ),
-        Some(_) => return None,
+        SecretFact::Keys(_) => return None,
     };
     Some(Finding::fails(ConditionType::DestinationsResolved, reason, message))
 }

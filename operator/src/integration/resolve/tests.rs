@@ -5,7 +5,7 @@ use ropeway_mapping::compile;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::integration::observe::{Account, AccountFact, ClaimFact};
+use crate::integration::observe::{Account, AccountFact, ClaimFact, SecretFact};
 
 fn integration() -> Value {
     json!({
@@ -41,7 +41,7 @@ fn observed(integration: Value) -> Observed {
         integration,
         namespace_uid: "nu".into(),
         destinations: BTreeMap::from([("hubspot".into(), Some(Account::of(destination)))]),
-        secrets: BTreeMap::from([("keys".into(), Some(["hook", "token"].map(String::from).into()))]),
+        secrets: BTreeMap::from([("keys".into(), SecretFact::Keys(["hook", "token"].map(String::from).into()))]),
         config_maps: BTreeMap::from([("programs".into(), Some(BTreeMap::from([("shape".into(), ".".into())])))]),
         service_account: None,
         claim: None,
@@ -95,7 +95,7 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
         (
             "no Secret",
             |it| {
-                it.secrets.insert("keys".into(), None);
+                it.secrets.insert("keys".into(), SecretFact::Missing);
             },
             DestinationsResolved,
             Reason::SecretNotFound,
@@ -125,7 +125,7 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
         (
             "no key",
             |it| {
-                it.secrets.insert("keys".into(), Some(["hook".to_owned()].into()));
+                it.secrets.insert("keys".into(), SecretFact::Keys(["hook".to_owned()].into()));
             },
             DestinationsResolved,
             Reason::SecretKeyNotFound,
@@ -251,7 +251,7 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
             "a stream of ours",
             |it| {
                 it.integration.spec.source =
-                    serde_json::from_value(json!({ "stream": { "stream": "ROPEWAY_X" } })).unwrap();
+                    serde_json::from_value(json!({ "stream": { "stream": "KV_ROPEWAY_STATE_X" } })).unwrap();
             },
             SourceReady,
             Reason::InvalidSpec,
@@ -285,10 +285,32 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
 }
 
 #[test]
+fn a_secret_that_may_not_be_used_is_withheld_and_told_while_everything_else_goes_on() {
+    let mut observed = observed(integration());
+    observed.secrets.insert("keys".into(), SecretFact::NotAllowed);
+    let resolved = resolved(&observed).unwrap();
+    assert!(resolved.mounts.secrets.is_empty(), "{:?}", resolved.mounts);
+    let told: Vec<(Reason, &str)> = resolved.withheld.iter().map(|it| (it.reason, it.message.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (
+                Reason::SecretNotAllowed,
+                "spec.source.webhook.verification.bearer.tokens[0].valueFrom.secretKeyRef: the Secret \"keys\" may not be used; label it ropeway.dev/use: allowed, or name another one"
+            ),
+            (
+                Reason::SecretNotAllowed,
+                "Destination hubspot: spec.auth.bearer.token.valueFrom.secretKeyRef: the Secret \"keys\" may not be used; label it ropeway.dev/use: allowed, or name another one"
+            ),
+        ]
+    );
+}
+
+#[test]
 fn all_problems_are_told_at_once() {
     let mut observed = observed(integration());
     observed.destinations.insert("hubspot".into(), None);
-    observed.secrets.insert("keys".into(), None);
+    observed.secrets.insert("keys".into(), SecretFact::Missing);
     observed.integration.spec.destinations[0].filter = Some("1".into());
     let reasons: Vec<Reason> = resolved(&observed).unwrap_err().iter().map(|finding| finding.reason).collect();
     for reason in [Reason::DestinationNotFound, Reason::SecretNotFound, Reason::MappingInvalid] {

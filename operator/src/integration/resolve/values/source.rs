@@ -84,7 +84,10 @@ fn check_verification(source: &str, verification: &Verification, ends_tls: bool,
 }
 
 fn check_stream(source: &StreamSource, faults: &mut Vec<String>) {
-    if source.stream.starts_with(STREAM_PREFIX) {
+    // The bucket is a stream too.
+    let name = source.stream.as_str();
+    let name = name.strip_prefix("KV_").or_else(|| name.strip_prefix("OBJ_")).unwrap_or(name);
+    if name.starts_with(STREAM_PREFIX) {
         faults.push("spec.source.stream.stream: name a stream of your own".into());
     }
     let ours = |subject: &str| subject.starts_with('$') || subject.split('.').next() == Some(SUBJECT_ROOT);
