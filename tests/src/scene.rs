@@ -72,6 +72,8 @@ pub struct Worker {
     pub process: Process,
     /// Where it receives events.
     pub url: String,
+    /// Where its health checks and metrics are.
+    pub admin: String,
 }
 
 /// A spec with a webhook and these destinations, which retry fast.
@@ -291,7 +293,7 @@ impl Scene {
         if variables.is_empty() || answered.is_ok() {
             answered?;
         }
-        Ok(Worker { process, url: format!("http://127.0.0.1:{port}/hook") })
+        Ok(Worker { process, url: format!("http://127.0.0.1:{port}/hook"), admin: format!("http://127.0.0.1:{admin}") })
     }
 
     /// The status that the Integration would have.

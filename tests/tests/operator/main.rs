@@ -5,6 +5,7 @@
 
 mod api_server;
 mod batch;
+mod canary;
 mod circuit;
 mod conditions;
 mod crash;

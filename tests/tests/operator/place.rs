@@ -88,6 +88,7 @@ pub fn start_operator(
     crash: Option<&str>,
     scratch: &Scratch,
     settings: &[&str],
+    variables: &[(&str, &str)],
 ) -> Operator {
     let admin = format!("127.0.0.1:{}", free_port().expect("there is a free port"));
     let mut launch = Launch::at(program("faulty-operator").expect("the operator is built"))
@@ -95,6 +96,9 @@ pub fn start_operator(
         .arguments(["--allow-private-range", "127.0.0.0/8", "--status-seconds", "1"])
         .arguments(settings.iter().copied())
         .variable("KUBECONFIG", api.kubeconfig());
+    for (name, value) in variables {
+        launch = launch.variable(*name, *value);
+    }
     if let Some(crash) = crash {
         launch = launch.variable("ROPEWAY_CRASH_AT_WRITE", crash);
     }
@@ -135,12 +139,17 @@ impl Place {
 
     /// Starts the operator of this namespace.
     pub fn operator(&self, crash: Option<&str>) -> Operator {
-        start_operator(self.api, &self.namespace, &self.nats_url, crash, &self.scratch, &[])
+        start_operator(self.api, &self.namespace, &self.nats_url, crash, &self.scratch, &[], &[])
     }
 
     /// The same with settings that its administrator chose.
     pub fn operator_with(&self, settings: &[&str]) -> Operator {
-        start_operator(self.api, &self.namespace, &self.nats_url, None, &self.scratch, settings)
+        start_operator(self.api, &self.namespace, &self.nats_url, None, &self.scratch, settings, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn operator_in(&self, variables: &[(&str, &str)]) -> Operator {
+        start_operator(self.api, &self.namespace, &self.nats_url, None, &self.scratch, &[], variables)
     }
 
     /// kubectl in this namespace.
