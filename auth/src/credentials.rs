@@ -129,10 +129,7 @@ impl Credentials {
     }
 
     fn basic(&self, basic: &BasicAuth) -> Result<HeaderValue, CredentialError> {
-        let username = match basic.username.key() {
-            Some(key) => self.secrets.text(key)?.expose_secret().to_owned(),
-            None => basic.username.value.clone().unwrap_or_default(),
-        };
+        let username = self.secrets.value(basic.username.value.as_deref(), basic.username.value_from.as_ref())?;
         let password = match &basic.password {
             Some(password) => self.secrets.text(password.key())?.expose_secret().to_owned(),
             None => String::new(),

@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ropeway_crds::secret_ref::SecretKeyRef;
-use secrecy::SecretSlice;
+use ropeway_crds::secret_ref::{ConfigMapKeyRef, SecretKeyRef, ValueSource};
+use secrecy::{ExposeSecret, SecretSlice};
 
 /// How long a value is used before its file is looked at again.
 const FRESH: Duration = Duration::from_secs(2);
@@ -40,6 +40,16 @@ pub enum SecretError {
         name: String,
         /// The key.
         key: String,
+    },
+    /// The key of a ConfigMap can't be used.
+    #[error("the key {key} of the ConfigMap {name} {problem}")]
+    Setting {
+        /// Name of the ConfigMap.
+        name: String,
+        /// The key.
+        key: String,
+        /// Why.
+        problem: &'static str,
     },
 }
 
@@ -91,7 +101,6 @@ impl<T, const N: usize> Made<T, N> {
 }
 
 fn same<const N: usize>(one: &[Option<Secret>; N], other: &[Option<Secret>; N]) -> bool {
-    use secrecy::ExposeSecret;
     one.iter().zip(other).all(|pair| match pair {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.expose_secret() == other.expose_secret(),
         (one, other) => one.is_none() && other.is_none(),
@@ -101,16 +110,35 @@ fn same<const N: usize>(one: &[Option<Secret>; N], other: &[Option<Secret>; N]) 
 type Cached = (Instant, Secret);
 
 /// All Secrets that are mounted below one folder, as `<folder>/<secret>/<key>`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Secrets {
     folder: PathBuf,
     cache: Arc<Mutex<BTreeMap<SecretKeyRef, Cached>>>,
+    /// ConfigMaps are mounted and read in the same way.
+    config_maps: Option<Arc<Secrets>>,
+    /// All of them, where none is mounted.
+    held: Option<Arc<BTreeMap<SecretKeyRef, Secret>>>,
 }
 
 impl Secrets {
     /// The Secrets below a folder.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), cache: Arc::default() }
+        Self { folder: folder.into(), ..Self::default() }
+    }
+
+    /// Secrets and ConfigMaps that were read otherwise.
+    pub fn held(secrets: BTreeMap<SecretKeyRef, Vec<u8>>, config_maps: BTreeMap<SecretKeyRef, Vec<u8>>) -> Self {
+        let of = |values: BTreeMap<SecretKeyRef, Vec<u8>>| {
+            let values = values.into_iter().map(|(key, value)| (key, Arc::new(SecretSlice::from(value))));
+            Self { held: Some(Arc::new(values.collect())), ..Self::default() }
+        };
+        Self { config_maps: Some(Arc::new(of(config_maps))), ..of(secrets) }
+    }
+
+    /// The same, with ConfigMaps below another folder, as `<folder>/<config map>/<key>`.
+    #[must_use]
+    pub fn with_config_maps(self, folder: impl Into<PathBuf>) -> Self {
+        Self { config_maps: Some(Arc::new(Self::new(folder))), ..self }
     }
 
     /// The folder.
@@ -129,6 +157,13 @@ impl Secrets {
             return Ok(Arc::clone(value));
         }
         let (name, entry) = (key.name.clone(), key.key.clone());
+        if let Some(held) = &self.held {
+            return match held.get(key) {
+                None => Err(SecretError::Missing { name, key: entry }),
+                Some(value) if value.expose_secret().is_empty() => Err(SecretError::Empty { name, key: entry }),
+                Some(value) => Ok(Arc::clone(value)),
+            };
+        }
         let Ok(bytes) = std::fs::read(self.folder.join(&key.name).join(&key.key)) else {
             cache.remove(key);
             return Err(SecretError::Missing { name, key: entry });
@@ -146,7 +181,6 @@ impl Secrets {
     /// # Errors
     /// If it is missing, empty or no text.
     pub fn text(&self, key: &SecretKeyRef) -> Result<secrecy::SecretString, SecretError> {
-        use secrecy::ExposeSecret;
         let bytes = self.bytes(key)?;
         let text = std::str::from_utf8(bytes.expose_secret())
             .map_err(|_| SecretError::NotText { name: key.name.clone(), key: key.key.clone() })?;
@@ -156,11 +190,43 @@ impl Secrets {
         }
         Ok(text.to_owned().into())
     }
+
+    /// A value that need not be secret: as it is written, or as it stands in a Secret or a ConfigMap now.
+    ///
+    /// # Errors
+    /// If the key that it comes from is missing, empty or no text.
+    pub fn value(&self, written: Option<&str>, from: Option<&ValueSource>) -> Result<String, SecretError> {
+        let Some(ValueSource { secret_key_ref, config_map_key_ref }) = from else {
+            return Ok(written.unwrap_or_default().to_owned());
+        };
+        match (secret_key_ref, config_map_key_ref) {
+            (Some(key), _) => self.text(key).map(|text| text.expose_secret().to_owned()),
+            (None, Some(key)) => self.setting(key),
+            (None, None) => Ok(String::new()),
+        }
+    }
+
+    /// The text of a ConfigMap's key, at most two seconds old.
+    ///
+    /// # Errors
+    /// If it is missing, empty or no text.
+    pub fn setting(&self, key: &ConfigMapKeyRef) -> Result<String, SecretError> {
+        let ConfigMapKeyRef { name, key } = key.clone();
+        let unusable = |problem| SecretError::Setting { name: name.clone(), key: key.clone(), problem };
+        let mounted = self.config_maps.as_ref().ok_or_else(|| unusable("is missing"))?;
+        let found = mounted.text(&SecretKeyRef { name: name.clone(), key: key.clone() });
+        found.map(|text| text.expose_secret().to_owned()).map_err(|error| {
+            unusable(match error {
+                SecretError::Empty { .. } => "is empty",
+                SecretError::NotText { .. } => "is not UTF-8 text",
+                SecretError::Missing { .. } | SecretError::Setting { .. } => "is missing",
+            })
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
 
     use super::*;
 
@@ -180,5 +246,30 @@ mod tests {
         assert!(matches!(secrets.text(&key("blank")), Err(SecretError::Empty { .. })));
         assert!(matches!(secrets.text(&key("binary")), Err(SecretError::NotText { .. })));
         assert!(!format!("{:?}", secrets).contains("s3cret"));
+    }
+
+    #[test]
+    fn a_value_is_what_is_written_or_what_a_secret_or_a_config_map_holds() {
+        let (secrets, maps) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let read = Secrets::new(secrets.path()).with_config_maps(maps.path());
+        for (folder, name, text) in [(&secrets, "keys", "of a Secret\n"), (&maps, "settings", "of a ConfigMap\n")] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            std::fs::write(folder.path().join(name).join("user"), text).unwrap();
+        }
+        let secret = |name: &str| ValueSource {
+            secret_key_ref: Some(SecretKeyRef { name: name.into(), key: "user".into() }),
+            config_map_key_ref: None,
+        };
+        let map = |name: &str| ValueSource {
+            secret_key_ref: None,
+            config_map_key_ref: Some(ConfigMapKeyRef { name: name.into(), key: "user".into() }),
+        };
+        assert_eq!(read.value(Some("written"), None).unwrap(), "written");
+        assert_eq!(read.value(None, Some(&secret("keys"))).unwrap(), "of a Secret");
+        assert_eq!(read.value(None, Some(&map("settings"))).unwrap(), "of a ConfigMap");
+        // The one is never taken for the other.
+        assert!(read.value(None, Some(&secret("settings"))).is_err());
+        let missing = read.value(None, Some(&map("keys"))).unwrap_err().to_string();
+        assert_eq!(missing, "the key user of the ConfigMap keys is missing");
     }
 }

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod evidence;
 mod files;
 pub mod local;
+mod mounts;
 pub mod server;
 pub mod watch;
 
@@ -12,7 +13,6 @@ use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use ropeway_auth::secret::Secrets;
 use ropeway_crds::{
     provider::{HttpProvider, Provider},
     status::IntegrationStatus,
@@ -173,7 +173,7 @@ impl Dev {
         let settings = Settings { allowed_private_ranges: allowed, ..crate::check::settings() };
         let mut staged = stage(&manifests, &settings).map_err(DevError::Faults)?;
         let config = whole(&staged)?;
-        write_secrets(&manifests, &self.args.data.join("secrets"))?;
+        let secrets = mounts::write(&manifests, &self.args.data)?;
         for staged in &staged {
             apply_streams(&self.jetstream, &staged.plan.jetstream).await?;
         }
@@ -186,7 +186,6 @@ impl Dev {
             staged.plan.fingerprint.clone_from(&fingerprint);
             staged.plan.replicas = 1;
         }
-        let secrets = Secrets::new(self.args.data.join("secrets"));
         let stop = CancellationToken::new();
         let prepared = config::prepare(&bytes)?;
         let reading = files::start(&prepared, &secrets, &self.client, &files::folder(&manifests), &stop)?;
@@ -269,24 +268,4 @@ fn whole(staged: &[Staged]) -> Result<WorkerConfig, DevError> {
     let first = staged.first().ok_or(DevError::Nothing)?;
     let integrations = staged.iter().flat_map(|staged| staged.plan.config.integrations.clone()).collect();
     Ok(WorkerConfig { integrations, ..first.plan.config.clone() })
-}
-
-/// Writes the Secrets as the kubelet would mount them, readable by the user alone.
-fn write_secrets(manifests: &Manifests, folder: &Path) -> Result<(), DevError> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    for secret in &manifests.secrets {
-        let place = folder.join(secret.name_any());
-        let fail = || file_error(format!("write the Secret {}", secret.name_any()));
-        std::fs::create_dir_all(&place).map_err(fail())?;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(fail())?;
-        let data = secret.data.iter().flatten().map(|(key, value)| (key, value.0.clone()));
-        let text = secret.string_data.iter().flatten().map(|(key, value)| (key, value.clone().into_bytes()));
-        for (key, value) in data.chain(text) {
-            let mut options = std::fs::OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(true).mode(0o600).open(place.join(key)).map_err(fail())?;
-            std::io::Write::write_all(&mut file, &value).map_err(fail())?;
-        }
-    }
-    Ok(())
 }

@@ -27,6 +27,7 @@ use std::{collections::BTreeMap, error::Error, path::Path, process::ExitCode};
 use args::{Args, Command, Output, SendArgs, SinkArgs, StatusArgs};
 use ropeway_crds::status::IntegrationStatus;
 use serde_json::json;
+use tracing_subscriber::prelude::*;
 
 type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
 
@@ -34,7 +35,9 @@ type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
 pub fn main_with(args: Args) -> ExitCode {
     if !matches!(args.command, Command::Lint(_) | Command::Test(_) | Command::Render(_)) {
         let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,async_nats=error".into());
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let filter = tracing_subscriber::EnvFilter::new(filter);
+        tracing_subscriber::registry().with(filter).with(ropeway_nats::without_messages()).with(lines).init();
     }
     // A second installation, as in a test, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();

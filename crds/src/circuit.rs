@@ -9,8 +9,9 @@ use crate::{
     limits::BreakerPolicy,
 };
 
-/// How long credentials that were refused are left alone at most: a rotated Secret is in use within 30 seconds.
-const CREDENTIALS_PAUSE: SignedDuration = SignedDuration::from_secs(15);
+/// How long credentials that were refused, or a Secret or ConfigMap that can't be used, are left alone at most: a rotated one
+/// is in use within 30 seconds.
+const MOUNTED_PAUSE: SignedDuration = SignedDuration::from_secs(15);
 
 /// What may change a circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +120,8 @@ fn due(record: &CircuitRecord, now: Timestamp) -> CircuitRecord {
 
 fn opened(record: &CircuitRecord, cause: Cause, reason: &str, policy: &BreakerPolicy, now: Timestamp) -> CircuitRecord {
     let pause = SignedDuration::try_from(policy.open_duration.std()).unwrap_or(SignedDuration::MAX);
-    let pause = if matches!(cause, Cause::Credentials | Cause::Token) { pause.min(CREDENTIALS_PAUSE) } else { pause };
+    let mounted = matches!(cause, Cause::Credentials | Cause::Token | Cause::Configuration);
+    let pause = if mounted { pause.min(MOUNTED_PAUSE) } else { pause };
     CircuitRecord {
         state: CircuitState::Open,
         since: now,

@@ -104,6 +104,8 @@ words! {
         SecretNotFound,
         /// A Secret lacks the named key.
         SecretKeyNotFound,
+        /// A Secret does not carry the label by which it may be used.
+        SecretNotAllowed,
         /// A named ConfigMap does not exist or lacks the named key.
         ConfigMapNotFound,
         /// A named PersistentVolumeClaim does not exist.

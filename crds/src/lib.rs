@@ -30,6 +30,7 @@ pub mod names;
 pub mod pointer;
 pub mod poll;
 pub mod provider;
+pub mod reference;
 pub mod report;
 pub mod schedule;
 pub mod schema;

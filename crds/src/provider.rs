@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::secret_ref::{SecretKeyRef, SecretSource, SecretValue};
+use crate::secret_ref::{SecretKeyRef, SecretValue, ValueSource};
 
 /// What the Destination is: exactly one provider.
 #[serde_with::skip_serializing_none]
@@ -141,16 +141,19 @@ pub struct HttpHeader {
     #[schemars(length(max = 1024))]
     pub value: Option<String>,
     /// Where the value comes from.
-    pub value_from: Option<SecretSource>,
+    pub value_from: Option<ValueSource>,
 }
 
 impl HttpProvider {
     /// Every Secret key that the headers need.
     pub fn secret_keys(&self) -> impl Iterator<Item = &SecretKeyRef> {
-        self.headers
-            .iter()
-            .flatten()
-            .filter_map(|header| header.value_from.as_ref())
-            .map(|source| &source.secret_key_ref)
+        self.headers.iter().flatten().filter_map(HttpHeader::key)
+    }
+}
+
+impl HttpHeader {
+    /// The Secret key behind its value, if it comes from one.
+    pub fn key(&self) -> Option<&SecretKeyRef> {
+        self.value_from.as_ref().and_then(|source| source.secret_key_ref.as_ref())
     }
 }

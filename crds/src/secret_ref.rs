@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
     /// Name of the Secret, in the namespace of this object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Key within the Secret's data.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
@@ -39,7 +39,27 @@ impl SecretValue {
     }
 }
 
-/// A value that may be written in the object or come from a Secret.
+/// Where a value comes from that need not be secret: exactly one place.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.secretKeyRef) != has(self.configMapKeyRef)").message("give exactly one of secretKeyRef and configMapKeyRef"))]
+#[serde(rename_all = "camelCase")]
+pub struct ValueSource {
+    /// A key of a Secret in the namespace of this object. It is mounted into the worker and read again when it changes.
+    pub secret_key_ref: Option<SecretKeyRef>,
+    /// A key of a ConfigMap in the namespace of this object. It is mounted into the worker and read again when it changes.
+    pub config_map_key_ref: Option<ConfigMapKeyRef>,
+}
+
+/// Where a value comes from that must not be secret, since it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapSource {
+    /// A key of a ConfigMap in the namespace of this object. It is mounted into the worker and read again when it changes.
+    pub config_map_key_ref: ConfigMapKeyRef,
+}
+
+/// A value that may be written in the object or come from a Secret or a ConfigMap.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.value) != has(self.valueFrom)").message("give exactly one of value and valueFrom"))]
@@ -49,13 +69,13 @@ pub struct Value {
     #[schemars(length(max = 1024))]
     pub value: Option<String>,
     /// Where the value comes from.
-    pub value_from: Option<SecretSource>,
+    pub value_from: Option<ValueSource>,
 }
 
 impl Value {
     /// The Secret key behind this value, if it comes from one.
     pub fn key(&self) -> Option<&SecretKeyRef> {
-        self.value_from.as_ref().map(|source| &source.secret_key_ref)
+        self.value_from.as_ref().and_then(|source| source.secret_key_ref.as_ref())
     }
 }
 
@@ -64,7 +84,7 @@ impl Value {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapKeyRef {
     /// Name of the ConfigMap, in the namespace of this object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Key within the ConfigMap's data.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
@@ -76,6 +96,6 @@ pub struct ConfigMapKeyRef {
 #[serde(rename_all = "camelCase")]
 pub struct SecretNameRef {
     /// Name of the Secret, in the namespace of this object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 }

@@ -3,6 +3,8 @@
 
 mod connect;
 mod last_values;
+mod quiet;
 
 pub use connect::{ConnectError, Settings, connect};
 pub use last_values::{LastValueError, last_values};
+pub use quiet::without_messages;

@@ -2,8 +2,19 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, ValueEnum};
 use ipnet::IpNet;
+
+/// Which Secrets of their namespace Integrations and Destinations may name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum SecretAccess {
+    /// All of them.
+    #[default]
+    All,
+    /// Those with the label `ropeway.dev/use: allowed`.
+    Labelled,
+}
 
 /// Runs Integrations: turns them into workers, streams and status.
 #[derive(Clone, Debug, Parser)]
@@ -40,6 +51,10 @@ pub struct Args {
     /// operator needs no right to list Secrets.
     #[arg(long, env = "ROPEWAY_WATCH_SECRETS", default_value_t = true, action = ArgAction::Set)]
     pub watch_secrets: bool,
+    /// Which Secrets of their namespace Integrations and Destinations may name: all, or those with the label
+    /// `ropeway.dev/use: allowed`.
+    #[arg(long, env = "ROPEWAY_SECRET_ACCESS", value_enum, default_value_t)]
+    pub secret_access: SecretAccess,
 }
 
 impl Args {
@@ -61,6 +76,9 @@ mod tests {
         let args = Args::try_parse_from(["ropeway-operator", "--namespace", "a", "--namespace", "b"]).unwrap();
         assert_eq!(args.namespaces, ["a", "b"]);
         assert!(args.watch_secrets);
+        assert_eq!(args.secret_access, SecretAccess::All);
+        let labelled = Args::try_parse_from(["ropeway-operator", "--secret-access", "Labelled"]).unwrap();
+        assert_eq!(labelled.secret_access, SecretAccess::Labelled);
         assert!(Args::try_parse_from(["ropeway-operator", "--allow-private-range", "10.0.0.0/33"]).is_err());
     }
 }

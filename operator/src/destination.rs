@@ -25,8 +25,8 @@ pub struct Found {
     pub mark: Mark,
     /// When.
     pub time: Instant,
-    /// The Secrets that it names.
-    pub secrets: Vec<String>,
+    /// What it names.
+    pub facts: observe::Facts,
     /// What was wrong.
     pub findings: Vec<Finding>,
 }
@@ -59,11 +59,10 @@ impl Memory {
         self.remembered().found.insert(key, found);
     }
 
-    /// Forgets what was found out about the Destinations that name a Secret, and names them.
-    pub fn touch_users_of(&self, namespace: &str, secret: &str) -> Vec<Key> {
+    /// Forgets what was found out about the Destinations of a namespace that name something, and names them.
+    pub fn touch_where(&self, namespace: &str, names: impl Fn(&observe::Facts) -> bool) -> Vec<Key> {
         let mut remembered = self.remembered();
-        let uses =
-            |(key, found): &(&Key, &Found)| key.0 == namespace && found.secrets.iter().any(|name| name == secret);
+        let uses = |(key, found): &(&Key, &Found)| key.0 == namespace && names(&found.facts);
         let keys: Vec<Key> = remembered.found.iter().filter(uses).map(|(key, _)| key.clone()).collect();
         for key in &keys {
             remembered.found.remove(key);

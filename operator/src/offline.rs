@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use ropeway_crds::{Destination, Integration, condition::Finding, status::IntegrationStatus};
+use ropeway_crds::{
+    Destination, Integration, condition::Finding, reference::destination_settings, status::IntegrationStatus,
+};
 use ropeway_mapping::compile;
 
 pub use crate::{
     dead_letters::{Entry, Selector, redact},
     integration::{
         apply::{ApplyError, StreamsApplied, apply_streams},
-        observe::{Account, Observed},
+        observe::{Account, Observed, SecretFact},
         plan::{JetStreamPlan, Plan, Settings, plan},
         resolve::{Compile, CompileFault, Resolved, resolve},
         status::{Known, status},
@@ -52,15 +54,18 @@ pub fn resolve_manifests(
         direct.destinations.into_iter().map(|name| (name.clone(), found(&name))).collect();
     let keys = destinations.values().flatten().flat_map(|account| account.spec.secret_keys()).map(|key| key.name);
     let secrets: BTreeSet<String> = direct.secrets.into_iter().chain(keys).collect();
+    let settings = destinations.values().flatten().flat_map(|account| destination_settings(&account.spec));
+    let maps: BTreeSet<String> = direct.config_maps.into_iter().chain(settings.map(|(_, key)| key.name)).collect();
     let observed = Observed {
         integration: integration.clone(),
         namespace_uid: namespace_uid.to_owned(),
-        secrets: secrets.into_iter().map(|name| (name.clone(), manifests.secrets.get(&name).cloned())).collect(),
-        config_maps: direct
-            .config_maps
+        secrets: secrets
             .into_iter()
-            .map(|name| (name.clone(), manifests.config_maps.get(&name).cloned()))
+            .map(|name| {
+                (name.clone(), manifests.secrets.get(&name).cloned().map_or(SecretFact::Missing, SecretFact::Keys))
+            })
             .collect(),
+        config_maps: maps.into_iter().map(|name| (name.clone(), manifests.config_maps.get(&name).cloned())).collect(),
         destinations,
         service_account: None,
         claim: None,

@@ -32,6 +32,8 @@ pub struct Arrival {
     pub record: Value,
     /// The body's bytes, as they came.
     pub body: Bytes,
+    /// Its query, as it came.
+    pub query: String,
     /// Its headers.
     pub headers: HeaderMap,
     /// When it arrived.
@@ -68,6 +70,8 @@ pub struct Asked<'a> {
     pub ids: &'a [String],
     /// How often the first id has arrived there, this time included.
     pub times: usize,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
 }
 
 /// What to answer.
@@ -198,13 +202,14 @@ async fn take(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: 
         let answer = Arc::clone(&shared.answer.lock().unwrap_or_else(PoisonError::into_inner));
         let mut arrivals = shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         let times = arrivals.seen(&destination, &id);
-        let reply = answer(Asked { destination: &destination, ids: &ids, times });
+        let reply = answer(Asked { destination: &destination, ids: &ids, times, headers: &headers });
         arrivals.all.push(Arrival {
             destination,
             id,
             ids,
             record,
             body,
+            query: uri.query().unwrap_or_default().to_owned(),
             headers,
             time: Instant::now(),
             status: reply.status,

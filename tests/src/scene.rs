@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 mod staging;
 
-use staging::{SecretEntry, staged};
+use staging::{Mounted, SecretEntry, staged};
 
 use crate::{
     Error, NatsServer,
@@ -62,7 +62,7 @@ pub struct Scene {
     scratch: Scratch,
     version: usize,
     urls: Vec<(String, String)>,
-    secrets: Vec<SecretEntry>,
+    mounted: Mounted,
     removed: Vec<RemovedLane>,
 }
 
@@ -72,6 +72,8 @@ pub struct Worker {
     pub process: Process,
     /// Where it receives events.
     pub url: String,
+    /// Where its health checks and metrics are.
+    pub admin: String,
 }
 
 /// A spec with a webhook and these destinations, which retry fast.
@@ -101,7 +103,7 @@ impl Scene {
     /// As [`Scene::new`].
     pub async fn with_urls(spec: Value, urls: &[(&str, &str)]) -> Result<Self, Error> {
         let urls = urls.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect();
-        Self::set(NatsServer::start().await?, spec, urls, Vec::new()).await
+        Self::prepare(NatsServer::start().await?, spec, urls, Vec::new()).await
     }
 
     /// The same, with entries of Secrets of its own: name, key and value.
@@ -110,7 +112,7 @@ impl Scene {
     /// As [`Scene::new`].
     pub async fn with_secrets(spec: Value, secrets: &[(&str, &str, &str)]) -> Result<Self, Error> {
         let own = secrets.iter().map(|(name, key, value)| ((*name).into(), (*key).into(), (*value).into()));
-        Self::set(NatsServer::start().await?, spec, Vec::new(), own.collect()).await
+        Self::prepare(NatsServer::start().await?, spec, Vec::new(), own.collect()).await
     }
 
     /// The same, with both.
@@ -120,7 +122,7 @@ impl Scene {
     pub async fn with(spec: Value, urls: &[(&str, &str)], secrets: &[(&str, &str, &str)]) -> Result<Self, Error> {
         let urls = urls.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect();
         let own = secrets.iter().map(|(name, key, value)| ((*name).into(), (*key).into(), (*value).into()));
-        Self::set(NatsServer::start().await?, spec, urls, own.collect()).await
+        Self::prepare(NatsServer::start().await?, spec, urls, own.collect()).await
     }
 
     /// The same on a server that runs.
@@ -128,10 +130,10 @@ impl Scene {
     /// # Errors
     /// As [`Scene::new`].
     pub async fn on(nats: NatsServer, spec: Value) -> Result<Self, Error> {
-        Self::set(nats, spec, Vec::new(), Vec::new()).await
+        Self::prepare(nats, spec, Vec::new(), Vec::new()).await
     }
 
-    async fn set(
+    async fn prepare(
         nats: NatsServer,
         spec: Value,
         urls: Vec<(String, String)>,
@@ -145,10 +147,11 @@ impl Scene {
             secrets.push(("hook".into(), key.into(), value.into()));
         }
         for (name, key, value) in &secrets {
-            mount(&scratch, name, key, value)?;
+            mount(&scratch, "secrets", name, key, value)?;
         }
+        let mounted = Mounted { secrets, config_maps: Vec::new() };
         let account = json!({ "circuitBreaker": { "failureThreshold": 1000, "minimumRequests": 100_000 } });
-        let plan = staged(&scratch, &receiver, &spec, &account, &urls, &secrets)?.plan;
+        let plan = staged(&scratch, &receiver, &spec, &account, &urls, &mounted)?.plan;
         let mut scene = Self {
             nats,
             receiver,
@@ -159,7 +162,7 @@ impl Scene {
             scratch,
             version: 0,
             urls,
-            secrets,
+            mounted,
             removed: Vec::new(),
         };
         scene.apply().await?;
@@ -171,7 +174,7 @@ impl Scene {
     /// # Errors
     /// When the spec is wrong or the server can't be asked.
     pub async fn apply(&mut self) -> Result<(), Error> {
-        self.plan = staged(&self.scratch, &self.receiver, &self.spec, &self.account, &self.urls, &self.secrets)?.plan;
+        self.plan = staged(&self.scratch, &self.receiver, &self.spec, &self.account, &self.urls, &self.mounted)?.plan;
         self.version += 1;
         let config = serde_json::to_vec(&self.plan.config).expect("plain types are writable as JSON");
         write(&self.config(), &config)?;
@@ -205,7 +208,25 @@ impl Scene {
     /// # Errors
     /// When it can't be written.
     pub fn rotate(&self, name: &str, key: &str, value: &str) -> Result<(), Error> {
-        mount(&self.scratch, name, key, value)
+        mount(&self.scratch, "secrets", name, key, value)
+    }
+
+    /// Gives a ConfigMap an entry, or another value to it, and lets workers see that, as the kubelet does.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn set(&mut self, config_map: &str, key: &str, value: &str) -> Result<(), Error> {
+        self.mounted.config_maps.push((config_map.into(), key.into(), value.into()));
+        mount(&self.scratch, "config-maps", config_map, key, value)
+    }
+
+    /// Takes an entry of a ConfigMap away from workers.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn unset(&mut self, config_map: &str, key: &str) -> Result<(), Error> {
+        let path = self.scratch.path().join("config-maps").join(config_map).join(key);
+        std::fs::remove_file(&path).map_err(crate::error::file("remove", &path))
     }
 
     fn config(&self) -> PathBuf {
@@ -236,6 +257,8 @@ impl Scene {
             .argument(self.config())
             .argument("--secrets")
             .argument(self.scratch.path().join("secrets"))
+            .argument("--config-maps")
+            .argument(self.scratch.path().join("config-maps"))
             .arguments(["--nats-credentials", "/nowhere", "--nats-url", &self.nats.url(), "--worker-name", name]))
     }
 
@@ -280,7 +303,7 @@ impl Scene {
         if variables.is_empty() || answered.is_ok() {
             answered?;
         }
-        Ok(Worker { process, url: format!("http://127.0.0.1:{port}/hook") })
+        Ok(Worker { process, url: format!("http://127.0.0.1:{port}/hook"), admin: format!("http://127.0.0.1:{admin}") })
     }
 
     /// The status that the Integration would have.
@@ -446,8 +469,8 @@ pub fn program(name: &str) -> Result<PathBuf, Error> {
     found.ok_or_else(|| Error::Scene(format!("{name} is not built; run `cargo build --package ropeway-tests`")))
 }
 
-fn mount(scratch: &Scratch, name: &str, key: &str, value: &str) -> Result<(), Error> {
-    write(&scratch.path().join("secrets").join(name).join(key), value.as_bytes())
+fn mount(scratch: &Scratch, kind: &str, name: &str, key: &str, value: &str) -> Result<(), Error> {
+    write(&scratch.path().join(kind).join(name).join(key), value.as_bytes())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {

@@ -14,6 +14,9 @@ pub struct Args {
     /// The folder of mounted Secrets, as <secret>/<key>.
     #[arg(long, default_value = "/var/run/ropeway/secrets")]
     pub secrets: PathBuf,
+    /// The folder of mounted ConfigMaps, as <config map>/<key>.
+    #[arg(long, default_value = "/var/run/ropeway/config-maps")]
+    pub config_maps: PathBuf,
     /// The folder of the mounted NATS Secret.
     #[arg(long, default_value = "/var/run/ropeway/nats")]
     pub nats_credentials: PathBuf,

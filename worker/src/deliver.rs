@@ -20,7 +20,10 @@ use ropeway_auth::{
     keyring::Keyring,
     secret::{SecretError, Secrets},
 };
-use ropeway_crds::{account::Cause, names::ShortUid, worker_config::LaneConfig};
+use ropeway_crds::{
+    account::Cause, names::ShortUid, reference::account_settings, secret_ref::ConfigMapKeyRef,
+    worker_config::LaneConfig,
+};
 use ropeway_mapping::Program;
 
 use crate::{
@@ -43,6 +46,8 @@ pub struct Deliverer {
     outcomes: Vec<Program>,
     secrets: Secrets,
     credentials: Option<Credentials>,
+    /// The keys of ConfigMaps that values come from.
+    settings: Vec<ConfigMapKeyRef>,
     door: HttpDoor,
     broker: Broker,
     /// What all requests have in common, where nothing of it comes from a Secret.
@@ -95,7 +100,9 @@ impl Deliverer {
             None => keyring.credentials(auth),
         });
         let secrets = keyring.secrets.clone();
-        Self { config, outcomes, secrets, credentials, door, broker, shadow_of, frame: OnceLock::new() }
+        let settings =
+            account_settings(&config.provider, config.auth.as_ref()).into_iter().map(|(_, key)| key).collect();
+        Self { config, outcomes, secrets, credentials, settings, door, broker, shadow_of, frame: OnceLock::new() }
     }
 
     /// What it proves itself with.
@@ -103,7 +110,7 @@ impl Deliverer {
         self.credentials.as_ref()
     }
 
-    /// The first Secret key that is missing or unusable, if any.
+    /// The first key of a Secret or a ConfigMap that is missing or unusable, if any.
     pub fn missing_secret(&self) -> Option<SecretError> {
         let LaneConfig { provider, auth, tls, .. } = &*self.config;
         let auth_keys = auth.iter().flat_map(|auth| auth.worker_secret_keys());
@@ -114,6 +121,7 @@ impl Deliverer {
             .chain(auth_keys)
             .chain(tls_keys)
             .find_map(|key| self.secrets.bytes(&key).err())
+            .or_else(|| self.settings.iter().find_map(|key| self.secrets.setting(key).err()))
     }
 
     /// Sends records in one request, and says what became of each. Where they are refused together, more requests follow,
@@ -269,7 +277,11 @@ impl Deliverer {
 }
 
 fn missing(error: SecretError) -> Outcome {
-    Outcome::Hold { cause: Cause::Credentials, failure: Failure::silent(error.to_string()) }
+    let cause = match error {
+        SecretError::Setting { .. } => Cause::Configuration,
+        _ => Cause::Credentials,
+    };
+    Outcome::Hold { cause, failure: Failure::silent(error.to_string()) }
 }
 
 /// The configuration can't be used at all. Nothing is wrong with the event, so it waits.

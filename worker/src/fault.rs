@@ -105,9 +105,13 @@ fn log_send() {
 #[inline(always)]
 pub fn poisoned(_: &crate::decode::Event) {}
 
-/// Kills the process if `ROPEWAY_POISON` is in the environment and is the event's id.
+/// Kills the process if `ROPEWAY_POISON` is in the environment and is the event's id; with `ROPEWAY_PANIC` it panics with the
+/// event in its words.
 #[cfg(feature = "fault-injection")]
 pub fn poisoned(event: &crate::decode::Event) {
+    if std::env::var("ROPEWAY_PANIC").is_ok_and(|panics| panics == event.attributes.id) {
+        panic!("a planted panic at {event:?}");
+    }
     if std::env::var("ROPEWAY_POISON").is_ok_and(|poison| poison == event.attributes.id) {
         std::process::abort();
     }

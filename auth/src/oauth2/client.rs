@@ -79,9 +79,8 @@ impl Client {
     pub fn material(&self) -> Result<Material, TokenError> {
         let OAuth2 { client_id, client_secret, client_assertion, assertion, .. } = &self.spec;
         let text = |key: &SecretKeyRef| self.secrets.text(key).map_err(TokenError::Secret);
-        let value = |value: &Value| match value.key() {
-            Some(key) => text(key).map(|secret| secret.expose_secret().to_owned()),
-            None => Ok(value.value.clone().unwrap_or_default()),
+        let value = |given: &Value| {
+            self.secrets.value(given.value.as_deref(), given.value_from.as_ref()).map_err(TokenError::Secret)
         };
         Ok(Material {
             client_id: value(client_id)?,

@@ -177,6 +177,12 @@ fn rules_of_destinations() {
                 json!([{ "name": "Authorization", "value": "x" }]),
                 "set by Ropeway",
             ),
+            (
+                "/spec/provider/http/headers",
+                header(json!({ "valueFrom": { "configMapKeyRef": { "name": "c", "key": "k" } } })),
+                header(json!({ "valueFrom": {} })),
+                "exactly one of secretKeyRef and configMapKeyRef",
+            ),
             ("/spec/auth", json!({ "bearer": { "token": secret() } }), json!({}), "exactly one of bearer"),
             (
                 "/spec/auth",
@@ -189,6 +195,12 @@ fn rules_of_destinations() {
                 json!({ "apiKey": { "in": "Query", "name": "key", "value": secret() } }),
                 json!({ "basic": { "username": {} } }),
                 "exactly one of value",
+            ),
+            (
+                "/spec/auth/basic/username/valueFrom",
+                json!({ "configMapKeyRef": { "name": "c", "key": "k" } }),
+                json!({ "configMapKeyRef": { "name": "c", "key": "k" }, "secretKeyRef": { "name": "s", "key": "k" } }),
+                "exactly one of secretKeyRef and configMapKeyRef",
             ),
             (
                 "/spec/delivery",

@@ -9,7 +9,7 @@ use crate::{
     cursor::CursorFormat,
     duration::{ByteSize, Duration},
     provider::HttpHeader,
-    secret_ref::SecretKeyRef,
+    secret_ref::{ConfigMapSource, SecretKeyRef},
 };
 
 /// An API that is asked on a schedule, page by page. Every item of its answers becomes an event; one worker asks at a time.
@@ -89,7 +89,9 @@ pub enum PollMethod {
 }
 
 /// A query parameter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.value) != has(self.valueFrom)").message("give exactly one of value and valueFrom"))]
 #[serde(rename_all = "camelCase")]
 pub struct QueryParameter {
     /// Its name.
@@ -97,7 +99,9 @@ pub struct QueryParameter {
     pub name: String,
     /// Its value. Not for secrets: those belong in `auth.apiKey`.
     #[schemars(length(max = 1024))]
-    pub value: String,
+    pub value: Option<String>,
+    /// Where its value comes from. Not from a Secret: those belong in `auth.apiKey`.
+    pub value_from: Option<ConfigMapSource>,
 }
 
 /// How the next page is asked for: exactly one way.
@@ -208,8 +212,8 @@ pub struct Cursor {
 impl Poll {
     /// Every Secret key that requests need.
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
-        let headers = self.request.headers.iter().flatten().filter_map(|header| header.value_from.as_ref());
-        let mut keys: Vec<SecretKeyRef> = headers.map(|source| source.secret_key_ref.clone()).collect();
+        let headers = self.request.headers.iter().flatten().filter_map(HttpHeader::key);
+        let mut keys: Vec<SecretKeyRef> = headers.cloned().collect();
         keys.extend(self.auth.iter().flat_map(Auth::secret_keys));
         keys.extend(self.tls.iter().flat_map(Tls::secret_keys));
         keys

@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("(has(self.startAt) ? self.startAt : 'New') == (has(oldSelf.startAt) ? oldSelf.startAt : 'New') && has(self.startTime) == has(oldSelf.startTime) && (!has(self.startTime) || self.startTime == oldSelf.startTime)").message("startAt and startTime can't be changed; make a new Integration"))]
 #[serde(rename_all = "camelCase")]
 pub struct StreamSource {
-    /// Name of the stream. Ropeway's own streams (`ROPEWAY_…`) are refused.
+    /// Name of the stream. Ropeway's own streams (`ROPEWAY_…`, and its bucket's) are refused.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[-_a-zA-Z0-9]+$"))]
-    #[x_kube(validation = Rule::new("!self.startsWith('ROPEWAY_')").message("a stream of Ropeway's own can't be a source"))]
+    #[x_kube(validation = Rule::new("!self.startsWith('ROPEWAY_') && !self.startsWith('KV_ROPEWAY_') && !self.startsWith('OBJ_ROPEWAY_')").message("a stream of Ropeway's own can't be a source"))]
     pub stream: String,
     /// Only events on these subjects; `*` and `>` are wildcards. Default: all.
     #[schemars(length(max = 16))]
-    #[x_kube(validation = Rule::new("self.all(subject, !subject.startsWith('$') && !subject.startsWith('ropeway.'))").message("subjects that begin with $ or ropeway. can't be a source"))]
+    #[x_kube(validation = Rule::new("self.all(subject, !subject.startsWith('$') && subject != 'ropeway' && !subject.startsWith('ropeway.'))").message("subjects that begin with $ or ropeway. can't be a source"))]
     pub subjects: Option<Vec<Subject>>,
     /// Where the first lanes begin. It can't be changed later. Default New.
     pub start_at: Option<StreamStart>,

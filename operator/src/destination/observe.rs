@@ -1,31 +1,45 @@
-//! Stage observe: a Destination comes in, the names of the keys of the Secrets that it names go out.
+//! Stage observe: a Destination comes in, the names of the keys of the Secrets and ConfigMaps that it names go out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ropeway_crds::DestinationSpec;
+use k8s_openapi::api::core::v1::ConfigMap;
+use ropeway_crds::{DestinationSpec, reference::destination_settings};
 
 use crate::{
-    integration::observe::secret_keys,
+    args::SecretAccess,
+    integration::observe::{SecretFact, secret_fact},
     io::kubernetes::{KubeError, Kubernetes},
 };
 
-/// The keys of each Secret that is named; `None` for one that is missing.
-pub type SecretFacts = BTreeMap<String, Option<BTreeSet<String>>>;
+/// What is known of what a Destination names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// What is known of each Secret.
+    pub secrets: BTreeMap<String, SecretFact>,
+    /// The keys of each ConfigMap; `None` for one that is missing.
+    pub config_maps: BTreeMap<String, Option<BTreeSet<String>>>,
+}
 
 /// Reads which keys there are. Values are dropped.
 ///
 /// # Errors
-/// If a read fails; a missing Secret is no error.
+/// If a read fails; a missing object is no error.
 pub async fn observe(
     kubernetes: &Kubernetes,
     namespace: &str,
     spec: &DestinationSpec,
-) -> Result<SecretFacts, KubeError> {
+    access: SecretAccess,
+) -> Result<Facts, KubeError> {
     let names: BTreeSet<String> = spec.secret_keys().into_iter().map(|key| key.name).collect();
-    let mut facts = SecretFacts::new();
+    let maps: BTreeSet<String> = destination_settings(spec).into_iter().map(|(_, key)| key.name).collect();
+    let mut facts = Facts::default();
     for name in names {
-        let keys = secret_keys(kubernetes, namespace, &name).await?;
-        facts.insert(name, keys);
+        let fact = secret_fact(kubernetes, namespace, &name, access).await?;
+        facts.secrets.insert(name, fact);
+    }
+    for name in maps {
+        let found = kubernetes.get::<ConfigMap>(namespace, &name).await?;
+        facts.config_maps.insert(name, found.map(|found| found.data.unwrap_or_default().into_keys().collect()));
     }
     Ok(facts)
 }

@@ -67,9 +67,9 @@ async fn visit(destination: &Destination, context: &Context) -> Result<Action, E
     let found = match context.destinations.recent(&key, &mark) {
         Some(found) => found,
         None => {
-            let facts = observe(&context.kubernetes, &namespace, &destination.spec).await?;
+            let facts = observe(&context.kubernetes, &namespace, &destination.spec, context.args.secret_access).await?;
             let findings = resolve(&destination.spec, &facts);
-            let found = Found { mark, time: Instant::now(), secrets: facts.into_keys().collect(), findings };
+            let found = Found { mark, time: Instant::now(), facts, findings };
             // While something is missing each visit looks again: the watch on Secrets may be off.
             if found.findings.is_empty() || context.args.watch_secrets {
                 context.destinations.remember(key.clone(), found.clone());

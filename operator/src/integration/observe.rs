@@ -8,11 +8,18 @@ use kube::ResourceExt;
 use ropeway_crds::{
     Destination, DestinationSpec, Integration, IntegrationSpec,
     mapping::Mapping,
+    reference::{destination_settings, source_settings},
     secret_ref::SecretKeyRef,
     source::{Poll, WebhookTls},
 };
 
-use crate::io::kubernetes::{KubeError, Kubernetes};
+use crate::{
+    args::SecretAccess,
+    io::kubernetes::{KubeError, Kubernetes},
+};
+
+/// The label by which a Secret may be named where the operator is told so, with the value `allowed`.
+pub const USE_LABEL: &str = "ropeway.dev/use";
 
 /// The annotation by which a service account allows that workers run under it, with the value `allowed`.
 pub const WORKERS_ANNOTATION: &str = "ropeway.dev/workers";
@@ -26,9 +33,9 @@ pub struct Observed {
     pub namespace_uid: String,
     /// The Destinations that it names.
     pub destinations: BTreeMap<String, Option<Account>>,
-    /// The keys of the Secrets that it or its Destinations name.
-    pub secrets: BTreeMap<String, Option<BTreeSet<String>>>,
-    /// The ConfigMaps that it names.
+    /// The Secrets that it or its Destinations name.
+    pub secrets: BTreeMap<String, SecretFact>,
+    /// The ConfigMaps that it or its Destinations name.
     pub config_maps: BTreeMap<String, Option<BTreeMap<String, String>>>,
     /// The service account that it names.
     pub service_account: Option<AccountFact>,
@@ -43,6 +50,18 @@ pub enum ClaimFact {
     There,
     /// It is not.
     Missing,
+}
+
+/// What is known of a Secret. Its values are not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SecretFact {
+    /// There is none of that name.
+    #[default]
+    Missing,
+    /// It is there, but lacks the label by which it may be used.
+    NotAllowed,
+    /// It has these keys.
+    Keys(BTreeSet<String>),
 }
 
 /// A Destination that an Integration names.
@@ -84,7 +103,7 @@ pub struct References {
 }
 
 impl References {
-    /// What the Integration itself names; the Secrets of its Destinations come in addition.
+    /// What the Integration itself names; the Secrets and ConfigMaps of its Destinations come in addition.
     pub fn of(spec: &IntegrationSpec) -> Self {
         let maps = |mapping: Option<&Mapping>| {
             mapping.and_then(|mapping| mapping.config_map_key_ref.as_ref()).map(|key| key.name.clone())
@@ -92,11 +111,17 @@ impl References {
         let reply = maps(spec.source.request.as_ref().and_then(|request| request.reply.as_ref()));
         let schema = spec.schema.iter().filter_map(|schema| schema.config_map_key_ref.as_ref());
         let schema = schema.map(|key| key.name.clone());
+        let settings = source_settings(spec).into_iter().map(|(_, key)| key.name);
         let transforms = spec.destinations.iter().filter_map(|destination| maps(destination.transform.as_ref()));
         Self {
             destinations: spec.destinations.iter().map(|destination| destination.r#ref.clone()).collect(),
             secrets: source_keys(spec).into_iter().map(|(_, key)| key.name).collect(),
-            config_maps: transforms.chain(maps(spec.normalize.as_ref())).chain(schema).chain(reply).collect(),
+            config_maps: transforms
+                .chain(maps(spec.normalize.as_ref()))
+                .chain(schema)
+                .chain(reply)
+                .chain(settings)
+                .collect(),
         }
     }
 }
@@ -138,23 +163,26 @@ pub async fn observe(
     kubernetes: &Kubernetes,
     integration: &Integration,
     namespace_uid: &str,
+    access: SecretAccess,
 ) -> Result<Observed, KubeError> {
     let namespace = integration.namespace().unwrap_or_default();
     let direct = References::of(&integration.spec);
     let mut destinations = BTreeMap::new();
-    let mut wanted_secrets = direct.secrets;
+    let (mut wanted_secrets, mut wanted_maps) = (direct.secrets, direct.config_maps);
     for name in direct.destinations {
         let found = kubernetes.get::<Destination>(&namespace, &name).await?.map(Account::of);
         wanted_secrets.extend(found.iter().flat_map(|account| account.spec.secret_keys()).map(|key| key.name));
+        let settings = found.iter().flat_map(|account| destination_settings(&account.spec));
+        wanted_maps.extend(settings.map(|(_, key)| key.name));
         destinations.insert(name, found);
     }
     let mut secrets = BTreeMap::new();
     for name in wanted_secrets {
-        let keys = secret_keys(kubernetes, &namespace, &name).await?;
-        secrets.insert(name, keys);
+        let fact = secret_fact(kubernetes, &namespace, &name, access).await?;
+        secrets.insert(name, fact);
     }
     let mut config_maps = BTreeMap::new();
-    for name in direct.config_maps {
+    for name in wanted_maps {
         let found = kubernetes.get::<ConfigMap>(&namespace, &name).await?;
         config_maps.insert(name, found.map(|found| found.data.unwrap_or_default()));
     }
@@ -182,17 +210,26 @@ pub async fn observe(
     })
 }
 
-/// The names of a Secret's keys. Its values are dropped here.
+/// What is known of a Secret. Its values are dropped here.
 ///
 /// # Errors
 /// If the read fails; a missing Secret is no error.
-pub async fn secret_keys(
+pub async fn secret_fact(
     kubernetes: &Kubernetes,
     namespace: &str,
     name: &str,
-) -> Result<Option<BTreeSet<String>>, KubeError> {
+    access: SecretAccess,
+) -> Result<SecretFact, KubeError> {
     let secret = kubernetes.get::<Secret>(namespace, name).await?;
-    Ok(secret.map(|secret| secret.data.unwrap_or_default().into_keys().collect()))
+    Ok(match secret {
+        None => SecretFact::Missing,
+        Some(secret)
+            if access == SecretAccess::Labelled && secret.labels().get(USE_LABEL).is_none_or(|it| it != "allowed") =>
+        {
+            SecretFact::NotAllowed
+        }
+        Some(secret) => SecretFact::Keys(secret.data.unwrap_or_default().into_keys().collect()),
+    })
 }
 
 fn account_fact(account: Option<ServiceAccount>) -> AccountFact {

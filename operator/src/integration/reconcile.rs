@@ -94,7 +94,8 @@ async fn visit(integration: &Integration, context: &Context) -> Result<Action, E
     }
     ensure_finalizer(integration, context).await?;
     let recent = context.visits.recent(integration);
-    let looks_again = |visit: &Visit| !context.args.watch_secrets && misses_a_secret(visit) || misses_a_claim(visit);
+    let looks_again =
+        |visit: &Visit| !context.args.watch_secrets && misses_a_secret(visit) || misses_the_unwatched(visit);
     let (visit, failure) = match recent.filter(|visit| !looks_again(visit)) {
         Some(visit) => (visit, None),
         None => full_visit(integration, context).await?,
@@ -102,8 +103,7 @@ async fn visit(integration: &Integration, context: &Context) -> Result<Action, E
     let fault = failure.as_ref().map(Error::finding);
     // Without a plan there are no workers that could report anything.
     let hopeless = !visit.findings.is_empty() && visit.plan.is_none();
-    // Of a claim no watch tells.
-    let is_watched = !visit.findings.iter().any(|finding| finding.reason == Reason::ClaimNotFound);
+    let is_watched = !visit.findings.iter().any(is_unwatched);
     let Look { settled, failure: blind } = look(integration, context, visit, fault.as_ref()).await?;
     match failure.or(blind) {
         Some(failure) => Err(failure),
@@ -112,16 +112,23 @@ async fn visit(integration: &Integration, context: &Context) -> Result<Action, E
     }
 }
 
-/// Whether a Secret or a key of one was missing, which nothing tells of when Secrets are not watched: then each visit looks
+/// Whether a Secret, its label or a key of it was missing, which nothing tells of when Secrets are not watched: then each visit looks
 /// again, but not those of every second.
 fn misses_a_secret(visit: &Visit) -> bool {
-    let missing = |finding: &Finding| matches!(finding.reason, Reason::SecretNotFound | Reason::SecretKeyNotFound);
+    let missing = |finding: &Finding| {
+        matches!(finding.reason, Reason::SecretNotFound | Reason::SecretKeyNotFound | Reason::SecretNotAllowed)
+    };
     visit.findings.iter().any(missing) && visit.time.elapsed() > CALM / 2
 }
 
-/// Whether a claim was missing, which nothing tells of: claims are not watched.
-fn misses_a_claim(visit: &Visit) -> bool {
-    visit.findings.iter().any(|finding| finding.reason == Reason::ClaimNotFound) && visit.time.elapsed() > CALM / 2
+/// Whether something was missing that nothing tells of.
+fn misses_the_unwatched(visit: &Visit) -> bool {
+    visit.findings.iter().any(is_unwatched) && visit.time.elapsed() > CALM / 2
+}
+
+/// Claims and service accounts are not watched.
+fn is_unwatched(finding: &Finding) -> bool {
+    matches!(finding.reason, Reason::ClaimNotFound | Reason::ServiceAccountNotAllowed)
 }
 
 async fn ensure_finalizer(integration: &Integration, context: &Context) -> Result<(), Error> {
@@ -150,13 +157,16 @@ async fn full_visit(integration: &Integration, context: &Context) -> Result<(Vis
     };
     let found = context.kubernetes.namespace(&namespace).await?;
     let namespace_uid = found.and_then(|found| found.uid()).ok_or(Error::NoNamespace { name: namespace.clone() })?;
-    let observed = observe(&context.kubernetes, integration, &namespace_uid).await?;
+    let observed = observe(&context.kubernetes, integration, &namespace_uid, context.args.secret_access).await?;
     context.visits.refer(integration, observed.references());
     let compiler = Arc::clone(&context.compiler);
     let resolved =
         tokio::task::spawn_blocking(move || resolve(&observed, &|source, purpose| compiler.compile(source, purpose)));
     let failure = match resolved.await.map_err(Error::Compiler)? {
-        Ok(resolved) => apply(&namespace, context, resolved, &mut visit).await.err(),
+        Ok(resolved) => {
+            visit.findings.clone_from(&resolved.withheld);
+            apply(&namespace, context, resolved, &mut visit).await.err()
+        }
         Err(findings) => {
             visit.findings = findings;
             if let Some(planned) = &mut visit.plan {

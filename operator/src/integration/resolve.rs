@@ -32,7 +32,7 @@ mod values;
 
 pub use outline::{Outline, outline};
 use outline::{retention, source};
-pub use references::missing_key;
+pub use references::{missing_setting, unusable_key};
 
 /// Why an expression has no program.
 #[derive(Debug)]
@@ -57,14 +57,26 @@ pub struct Resolved {
     pub source: ResolvedSource,
     /// One for each destination, in the order of the spec.
     pub lanes: Vec<ResolvedLane>,
-    /// The Secret keys that its workers need.
-    pub secrets: BTreeMap<String, BTreeSet<String>>,
+    /// What its workers need of Secrets and ConfigMaps.
+    pub mounts: Mounts,
+    /// Secrets that may not be used. Everything else goes on without them, so that they leave the pods too where they could
+    /// be used before.
+    pub withheld: Vec<Finding>,
     /// The wished state.
     pub state: State,
     /// The wished number of workers.
     pub replicas: i32,
     /// What the user says about the pods.
     pub template: Template,
+}
+
+/// The keys of Secrets and ConfigMaps that workers see, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mounts {
+    /// Keys of Secrets.
+    pub secrets: BTreeMap<String, BTreeSet<String>>,
+    /// Keys of ConfigMaps.
+    pub config_maps: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Who an Integration is.
@@ -157,7 +169,9 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     poll::check(&observed.integration.spec, &mut findings);
     batch::check(observed, &mut findings);
     references::check_account(observed, &mut findings);
-    let secrets = references::secrets(observed, &mut findings);
+    let mut withheld = Vec::new();
+    let secrets = references::secrets(observed, &mut findings, &mut withheld);
+    let mounts = Mounts { secrets, config_maps: references::config_maps(observed, &mut findings) };
     let programs = expressions::resolve(observed, &identity, compile, &mut findings);
     let schema = schema::resolve(observed, &mut findings);
     let lanes = lane_configs(observed, &programs, &mut findings);
@@ -171,9 +185,10 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
             if let SourceConfig::Request { reply, .. } = &mut source_config {
                 reply.clone_from(&programs.reply);
             }
-            Ok(assemble(observed, identity, source, source_config, lanes, (programs, schema), secrets))
+            let resolved = assemble(observed, identity, source, source_config, lanes, (programs, schema), mounts);
+            Ok(Resolved { withheld, ..resolved })
         }
-        _ => Err(findings),
+        _ => Err(findings.into_iter().chain(withheld).collect()),
     }
 }
 
@@ -184,7 +199,7 @@ fn assemble(
     source_config: SourceConfig,
     lanes: Vec<LaneConfig>,
     (programs, schema): (expressions::Programs, Option<SchemaConfig>),
-    secrets: BTreeMap<String, BTreeSet<String>>,
+    mounts: Mounts,
 ) -> Resolved {
     let spec = &observed.integration.spec;
     let short = identity.short();
@@ -215,7 +230,8 @@ fn assemble(
         },
         identity,
         source,
-        secrets,
+        mounts,
+        withheld: Vec::new(),
         state: spec.state(),
         replicas: spec.replicas(),
         template: spec.template.clone().unwrap_or_default(),

@@ -15,6 +15,12 @@ use crate::{Error, receiver::Receiver, scratch::Scratch};
 /// Name, key and value of a Secret's entry.
 pub(super) type SecretEntry = (String, String, String);
 
+/// What workers see of Secrets and ConfigMaps.
+pub(super) struct Mounted {
+    pub(super) secrets: Vec<SecretEntry>,
+    pub(super) config_maps: Vec<SecretEntry>,
+}
+
 /// Puts the members of one object over another's, all the way down.
 fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
@@ -34,18 +40,20 @@ pub(super) fn staged(
     spec: &Value,
     account: &Value,
     urls: &[(String, String)],
-    secrets: &[SecretEntry],
+    mounted: &Mounted,
 ) -> Result<Staged, Error> {
     let mut documents = vec![json!({
         "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": "scene" }, "spec": spec,
     })];
-    let names: BTreeSet<&String> = secrets.iter().map(|(name, _, _)| name).collect();
-    for name in names {
-        let of = secrets.iter().filter(|(owner, _, _)| owner == name);
-        let data: BTreeMap<&String, &String> = of.map(|(_, key, value)| (key, value)).collect();
-        documents.push(json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": data,
-        }));
+    for (kind, field, entries) in
+        [("Secret", "stringData", &mounted.secrets), ("ConfigMap", "data", &mounted.config_maps)]
+    {
+        let names: BTreeSet<&String> = entries.iter().map(|(name, _, _)| name).collect();
+        for name in names {
+            let of = entries.iter().filter(|(owner, _, _)| owner == name);
+            let data: BTreeMap<&String, &String> = of.map(|(_, key, value)| (key, value)).collect();
+            documents.push(json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": name }, field: data }));
+        }
     }
     let retry = json!({ "maxAttempts": 5, "backoffDelay": "300ms", "backoffMax": "1s" });
     for name in spec["destinations"].as_array().into_iter().flatten().filter_map(|it| it["ref"].as_str()) {

@@ -93,6 +93,7 @@ fn a_value_that_the_chart_does_not_know_is_refused_and_so_is_a_wrong_one() {
         "operator.replicas=2",
         "operator.resources.nope=1",
         "watchNamespaces={Upper}",
+        "secretAccess=Some",
         "allowPrivateRanges={10.0.0.0}",
         "nats.streamReplicas=6",
         "nats.url=nats://user:secret@example.com",
@@ -205,7 +206,8 @@ fn the_rights_are_what_the_operator_calls_and_nothing_else() {
 
 #[test]
 fn with_namespaces_given_no_right_reaches_beyond_them() {
-    let objects = objects(&["nats.enabled=true", "watchNamespaces={crm,shop}", "watchSecrets=false"]);
+    let objects =
+        objects(&["nats.enabled=true", "watchNamespaces={crm,shop}", "watchSecrets=false", "secretAccess=Labelled"]);
     for kind in ["ClusterRole", "ClusterRoleBinding"] {
         assert!(of_kind(&objects, kind).is_empty(), "a {kind}");
     }
@@ -220,7 +222,7 @@ fn with_namespaces_given_no_right_reaches_beyond_them() {
     let operator =
         of_kind(&objects, "Deployment")[0].pointer("/spec/template/spec/containers/0/args").expect("arguments");
     let arguments = operator.as_array().expect("a list");
-    for expected in ["--namespace=crm", "--namespace=shop", "--watch-secrets=false"] {
+    for expected in ["--namespace=crm", "--namespace=shop", "--watch-secrets=false", "--secret-access=Labelled"] {
         assert!(arguments.contains(&json!(expected)), "{expected}");
     }
 }

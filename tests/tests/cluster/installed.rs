@@ -26,7 +26,7 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 pub const NAME: &str = "signups-to-marketing";
 
 /// The example's signing secret, as it stands in its `secrets.yaml`.
-const SIGNING_SECRET: &str = "whsec_c2FuZGJveC1zaWduaW5nLXNlY3JldC0wMDAx";
+pub const SIGNING_SECRET: &str = "whsec_c2FuZGJveC1zaWduaW5nLXNlY3JldC0wMDAx";
 
 /// The shared cluster, with Ropeway on it.
 pub async fn installed() -> &'static Cluster {

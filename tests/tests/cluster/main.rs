@@ -9,5 +9,7 @@ mod installed;
 mod leftovers;
 mod node;
 mod pods;
+mod rotation;
 mod scoped;
 mod streams;
+mod trust;

@@ -1,6 +1,6 @@
 //! What is wrong is said as a condition that names the field and the remedy, and goes when it is repaired.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use ropeway_crds::{Destination, Integration, names};
 use ropeway_tests::{NatsServer, scene::webhook_to};
 use serde_json::json;
@@ -77,6 +77,36 @@ async fn a_missing_secret_is_named_and_missed_no_more_when_it_appears() {
     place.secret("crm-account", "api-key", "x").await;
     place.condition(NAME, "DestinationsResolved", "True", "Resolved").await;
     place.condition(NAME, "Ready", "False", "WorkersStarting").await;
+}
+
+#[tokio::test]
+async fn a_missing_config_map_is_named_with_its_field_and_missed_no_more_when_it_appears() {
+    let place = Place::new("no-config-map", shared_nats().await).await;
+    let _operator = place.operator(None);
+    let mut crm = destination("crm", "http://127.0.0.1:9/");
+    let user = json!({ "valueFrom": { "configMapKeyRef": { "name": "crm-settings", "key": "user" } } });
+    crm["spec"]["auth"] = json!({ "basic": { "username": user } });
+    place.apply::<Destination>(crm).await;
+    place.apply::<Integration>(integration(NAME, webhook_to(&["crm"]))).await;
+    let field = "spec.auth.basic.username.valueFrom.configMapKeyRef: ";
+    let message = place.condition(NAME, "DestinationsResolved", "False", "ConfigMapNotFound").await;
+    assert!(message.contains(field) && message.contains("crm-settings"), "{message}");
+    let message = place.destination_condition("crm", "Ready", "False", "ConfigMapNotFound").await;
+    assert!(message.starts_with(field) && message.contains("crm-settings"), "{message}");
+
+    let settings = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "crm-settings" },
+        "data": { "user": "robot" } });
+    place.apply::<ConfigMap>(settings).await;
+    place.condition(NAME, "DestinationsResolved", "True", "Resolved").await;
+    place.destination_condition("crm", "Ready", "True", "Resolved").await;
+    let child = place.all::<Deployment>().get(&names::child(NAME)).await.expect("the Deployment is there");
+    let pod = serde_json::to_value(child.spec).expect("it is writable as JSON")["template"]["spec"].clone();
+    let mounted = pod["volumes"].as_array().into_iter().flatten().find(|it| it["configMap"]["name"] == "crm-settings");
+    let mounted = mounted.expect("the ConfigMap is mounted");
+    assert_eq!(
+        (&mounted["configMap"]["optional"], &mounted["configMap"]["items"][0]["key"]),
+        (&json!(true), &json!("user"))
+    );
 }
 
 #[tokio::test]

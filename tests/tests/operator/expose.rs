@@ -153,7 +153,8 @@ async fn an_operator_that_may_not_write_ingresses_says_so_and_does_the_rest() {
     let place = Place::new("expose-forbidden", shared_nats().await).await;
     // Everything that an operator needs but for what exposes addresses.
     let groups = ["", "apps", "batch", "events.k8s.io", "ropeway.dev"];
-    let _operator = place.operator_with(json!([{ "apiGroups": groups, "resources": ["*"], "verbs": ["*"] }])).await;
+    let _operator =
+        place.operator_with_rights(json!([{ "apiGroups": groups, "resources": ["*"], "verbs": ["*"] }])).await;
     place.ask_for_workers(NAME, webhook_to(&["crm"])).await;
     // Whoever exposes nothing needs no rights for it.
     place.condition(NAME, "SourceReady", "True", "StreamReady").await;

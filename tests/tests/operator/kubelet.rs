@@ -18,6 +18,11 @@ use crate::place::Place;
 
 /// Runs one pod of an Integration's Deployment as it is now.
 pub async fn run_pod(place: &Place, integration: &str, pod: &str) -> Worker {
+    run_pod_with(place, integration, pod, &[]).await
+}
+
+/// The same with variables in its environment.
+pub async fn run_pod_with(place: &Place, integration: &str, pod: &str, variables: &[(&str, &str)]) -> Worker {
     let deployment = place.all::<Deployment>().get(&names::child(integration)).await.expect("the Deployment is there");
     let spec = deployment.spec.and_then(|spec| spec.template.spec).expect("a Deployment has a pod template");
     let root = place.scratch.path().join(pod);
@@ -49,12 +54,13 @@ pub async fn run_pod(place: &Place, integration: &str, pod: &str) -> Worker {
     };
     let arguments: Vec<String> = container.args.iter().flatten().map(argument).collect();
     let launch = Launch::at(program("faulty-worker").expect("the worker is built")).arguments(arguments);
+    let launch = variables.iter().fold(launch, |launch, (name, value)| launch.variable(*name, *value));
     let log = place.scratch.path().join(format!("logs/{pod}.log"));
     let mut process = Process::start(pod, launch, &log).expect("the worker starts");
     let (client, health) = (http_client(), format!("http://127.0.0.1:{admin}/healthz"));
     let alive = async || client.get(&health).send().await.map(drop).map_err(|error| error.to_string());
     process.until("the worker answers", Duration::from_secs(20), alive).await.expect("the worker lives");
-    Worker { process, url: format!("http://127.0.0.1:{port}/hook") }
+    Worker { process, url: format!("http://127.0.0.1:{port}/hook"), admin: format!("http://127.0.0.1:{admin}") }
 }
 
 /// The files of a volume; an optional Secret that is missing has none.

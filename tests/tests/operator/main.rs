@@ -5,6 +5,7 @@
 
 mod api_server;
 mod batch;
+mod canary;
 mod circuit;
 mod conditions;
 mod crash;
@@ -16,3 +17,4 @@ mod refusals;
 mod remains;
 mod status;
 mod streams;
+mod trust;

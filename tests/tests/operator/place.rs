@@ -28,7 +28,7 @@ use ropeway_tests::{
     scratch::Scratch,
     wait::until,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -98,8 +98,10 @@ pub fn start_operator(
     nats_url: &str,
     crash: Option<&str>,
     scratch: &Scratch,
+    settings: &[&str],
+    variables: &[(&str, &str)],
 ) -> Operator {
-    start_operator_as(api.kubeconfig(), namespace, nats_url, crash, scratch)
+    start_operator_as(api.kubeconfig(), namespace, nats_url, crash, scratch, settings, variables)
 }
 
 fn start_operator_as(
@@ -108,12 +110,18 @@ fn start_operator_as(
     nats_url: &str,
     crash: Option<&str>,
     scratch: &Scratch,
+    settings: &[&str],
+    variables: &[(&str, &str)],
 ) -> Operator {
     let admin = format!("127.0.0.1:{}", free_port().expect("there is a free port"));
     let mut launch = Launch::at(program("faulty-operator").expect("the operator is built"))
         .arguments(["--namespace", namespace, "--nats-url", nats_url, "--listen-admin", &admin])
         .arguments(["--allow-private-range", "127.0.0.0/8", "--status-seconds", "1"])
+        .arguments(settings.iter().copied())
         .variable("KUBECONFIG", kubeconfig);
+    for (name, value) in variables {
+        launch = launch.variable(*name, *value);
+    }
     if let Some(crash) = crash {
         launch = launch.variable("ROPEWAY_CRASH_AT_WRITE", crash);
     }
@@ -154,11 +162,21 @@ impl Place {
 
     /// Starts the operator of this namespace.
     pub fn operator(&self, crash: Option<&str>) -> Operator {
-        start_operator(self.api, &self.namespace, &self.nats_url, crash, &self.scratch)
+        start_operator(self.api, &self.namespace, &self.nats_url, crash, &self.scratch, &[], &[])
+    }
+
+    /// The same with settings that its administrator chose.
+    pub fn operator_with(&self, settings: &[&str]) -> Operator {
+        start_operator(self.api, &self.namespace, &self.nats_url, None, &self.scratch, settings, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn operator_in(&self, variables: &[(&str, &str)]) -> Operator {
+        start_operator(self.api, &self.namespace, &self.nats_url, None, &self.scratch, &[], variables)
     }
 
     /// Starts the operator of this namespace with these rights and no others.
-    pub async fn operator_with(&self, rules: Value) -> Operator {
+    pub async fn operator_with_rights(&self, rules: Value) -> Operator {
         let name = format!("operator-of-{}", self.namespace);
         let role = json!({ "metadata": { "name": name }, "rules": rules });
         let role: ClusterRole = serde_json::from_value(role).expect("a role");
@@ -171,7 +189,7 @@ impl Place {
         .expect("a binding");
         Api::all(self.client.clone()).create(&Default::default(), &binding).await.expect("the binding is new");
         let kubeconfig = self.api.kubeconfig_for(&name, &[]).expect("a kubeconfig can be made");
-        start_operator_as(&kubeconfig, &self.namespace, &self.nats_url, None, &self.scratch)
+        start_operator_as(&kubeconfig, &self.namespace, &self.nats_url, None, &self.scratch, &[], &[])
     }
 
     /// kubectl in this namespace.
@@ -232,17 +250,31 @@ impl Place {
 
     /// Waits for a condition of the current generation and gives its message.
     pub async fn condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> String {
-        let integrations = self.all::<Integration>();
-        let wanted = (status.to_owned(), reason.to_owned());
+        self.condition_of::<Integration>(name, kind, status, reason).await
+    }
+
+    /// The same of a Destination.
+    pub async fn destination_condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> String {
+        self.condition_of::<Destination>(name, kind, status, reason).await
+    }
+
+    async fn condition_of<K>(&self, name: &str, kind: &str, status: &str, reason: &str) -> String
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
+    {
+        let objects = self.all::<K>();
         until(&format!("{kind}={status}/{reason} of {name}"), PATIENCE, async || {
-            let found = integrations.get(name).await.map_err(|error| error.to_string())?;
-            let generation = found.metadata.generation;
-            let conditions = found.status.unwrap_or_default().conditions;
-            let condition = conditions.iter().find(|condition| condition.type_ == kind);
-            let condition = condition.ok_or("no such condition")?;
-            let is_it = (condition.status.clone(), condition.reason.clone()) == wanted;
-            let is_it = is_it && condition.observed_generation == generation;
-            if is_it { Ok(condition.message.clone()) } else { Err(format!("{condition:?}")) }
+            let found = objects.get(name).await.map_err(|error| error.to_string())?;
+            let found = serde_json::to_value(found).map_err(|error| error.to_string())?;
+            let mut conditions = found["status"]["conditions"].as_array().into_iter().flatten();
+            let condition = conditions.find(|condition| condition["type"] == kind).ok_or("no such condition")?;
+            let is_it = condition["status"] == status && condition["reason"] == reason;
+            let is_it = is_it && condition["observedGeneration"] == found["metadata"]["generation"];
+            if is_it {
+                Ok(condition["message"].as_str().unwrap_or_default().to_owned())
+            } else {
+                Err(condition.to_string())
+            }
         })
         .await
         .expect("the condition comes")

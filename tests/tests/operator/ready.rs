@@ -27,7 +27,7 @@ async fn readyz(admin: &str) -> Result<(u16, String), String> {
 async fn an_operator_without_crds_says_which_are_missing_and_starts_when_they_appear() {
     let api = ApiServer::start().await.expect("the API server starts");
     let scratch = Scratch::new("no-crds").expect("a folder can be made");
-    let mut operator = start_operator(&api, "default", &shared_nats().await.url(), None, &scratch);
+    let mut operator = start_operator(&api, "default", &shared_nats().await.url(), None, &scratch, &[], &[]);
     let Operator { process, admin } = &mut operator;
     let answers = async |wanted: u16| {
         let (status, text) = readyz(admin).await?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::place::{Place, destination, integration, shared_nats};
 
 /// Applies a manifest as a user does, and gives what the API server says against it.
-fn refusal(place: &Place, manifest: &Value) -> String {
+pub fn refusal(place: &Place, manifest: &Value) -> String {
     let file = place.scratch.path().join("manifest.json");
     fs::write(&file, manifest.to_string()).expect("a file can be written");
     match run(place.kubectl().args(["apply", "--dry-run=server", "-f"]).arg(&file)) {
@@ -18,7 +18,7 @@ fn refusal(place: &Place, manifest: &Value) -> String {
 }
 
 /// The manifest with another value at a JSON pointer's place.
-fn with(manifest: &Value, pointer: &str, value: Value) -> Value {
+pub fn with(manifest: &Value, pointer: &str, value: Value) -> Value {
     let mut changed = manifest.clone();
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer has a slash");
     changed.pointer_mut(parent).expect("the parent is there")[name] = value;

@@ -29,6 +29,7 @@ mod portions;
 mod request;
 mod schema;
 mod server;
+mod settings;
 mod settle;
 mod shadow;
 mod signers;

@@ -39,10 +39,8 @@ impl Deliverer {
     fn frame(&self, http: &HttpProvider) -> Result<Result<Frame, RequestError>, Outcome> {
         let mut values = Vec::new();
         for header in http.headers.iter().flatten() {
-            values.push(match (&header.value, &header.value_from) {
-                (_, Some(source)) => self.text(&source.secret_key_ref)?,
-                (value, None) => value.clone().unwrap_or_default(),
-            });
+            let value = self.secrets.value(header.value.as_deref(), header.value_from.as_ref());
+            values.push(value.map_err(missing)?);
         }
         let made = provider::http::frame(http, &values, self.config.idempotency_header.as_deref());
         let changes = http.headers.iter().flatten().any(|header| header.value_from.is_some());

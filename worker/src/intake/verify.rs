@@ -157,10 +157,7 @@ fn any(values: &[SecretValue], secrets: &Secrets, fits: impl Fn(&[u8]) -> bool) 
 
 /// The same for values that may be written in the object.
 fn any_value(values: &[Value], secrets: &Secrets, fits: impl Fn(&str) -> bool) -> Result<(), VerifyError> {
-    let texts = values.iter().map(|value| match value.key() {
-        Some(key) => secrets.text(key).map(|text| text.expose_secret().to_owned()),
-        None => Ok(value.value.clone().unwrap_or_default()),
-    });
+    let texts = values.iter().map(|value| secrets.value(value.value.as_deref(), value.value_from.as_ref()));
     first_fit(texts, |text| fits(text))
 }
 

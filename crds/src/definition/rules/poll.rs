@@ -35,6 +35,12 @@ fn rules_of_a_polled_source() {
             ),
             ("/spec/source/poll/cursor", cursor("Rfc3339", "720h"), cursor("Rfc3339", "721h"), "at most 720h"),
             ("/spec/source/poll/request", request("Post"), request("Get"), "body is for the method Post"),
+            (
+                "/spec/source/poll/request/query",
+                json!([{ "name": "a", "valueFrom": { "configMapKeyRef": { "name": "c", "key": "k" } } }]),
+                json!([{ "name": "a" }]),
+                "exactly one of value and valueFrom",
+            ),
             ("/spec/source/poll/request/url", json!("https://a/b"), json!("https://u:p@a/b"), "put them in auth"),
             (
                 "/spec/source",

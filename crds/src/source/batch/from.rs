@@ -137,8 +137,7 @@ impl BatchFrom {
         let Self { http, object_store, file: _ } = self;
         let mut keys = Vec::new();
         if let Some(BatchHttp { url: _, headers, auth, tls }) = http {
-            let sources = headers.iter().flatten().filter_map(|header| header.value_from.as_ref());
-            keys.extend(sources.map(|source| source.secret_key_ref.clone()));
+            keys.extend(headers.iter().flatten().filter_map(HttpHeader::key).cloned());
             keys.extend(auth.iter().flat_map(Auth::secret_keys));
             keys.extend(tls.iter().flat_map(Tls::secret_keys));
         }

@@ -6,7 +6,10 @@ use ropeway_crds::{
 use serde_json::json;
 
 use super::*;
-use crate::destination::{observe::SecretFacts, resolve::resolve};
+use crate::{
+    destination::{observe::Facts, resolve::resolve},
+    integration::observe::SecretFact,
+};
 
 fn destination() -> Destination {
     let spec: DestinationSpec = serde_json::from_value(json!({
@@ -49,9 +52,14 @@ fn reasons(findings: &[Finding], lanes: &[LaneView]) -> Vec<(String, String)> {
 
 #[test]
 fn each_situation_has_its_conditions() {
-    let missing = resolve(&destination().spec, &SecretFacts::from([("keys".into(), None)]));
-    let no_key = resolve(&destination().spec, &SecretFacts::from([("keys".into(), Some(Default::default()))]));
-    let fine = resolve(&destination().spec, &SecretFacts::from([("keys".into(), Some(["token".to_owned()].into()))]));
+    let with = |fact: SecretFact| {
+        resolve(&destination().spec, &Facts { secrets: [("keys".to_owned(), fact)].into(), ..Facts::default() })
+    };
+    let keys = |keys: &[&str]| SecretFact::Keys(keys.iter().map(|key| (*key).to_owned()).collect());
+    let (missing, no_key, fine) = (with(SecretFact::Missing), with(keys(&[])), with(keys(&["token"])));
+    let forbidden = with(SecretFact::NotAllowed);
+    assert_eq!(forbidden[0].reason, Reason::SecretNotAllowed);
+    assert!(forbidden[0].message.starts_with("spec.auth.bearer.token.valueFrom.secretKeyRef: the Secret \"keys\""));
     type Case<'a> = (&'a str, &'a [Finding], Vec<LaneView>, &'a [(&'a str, &'a str)]);
     let calm = ("True", "CircuitClosed");
     let unknown = ("Unknown", "Pending");

@@ -1,7 +1,7 @@
 //! The pod that workers run in, be it for ever or for one reading. It passes Pod Security `restricted` and can't talk to the
 //! API server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use k8s_openapi::{
     api::core::v1::{
@@ -14,13 +14,14 @@ use k8s_openapi::{
 use ropeway_crds::names;
 
 use super::Settings;
-use crate::integration::resolve::Resolved;
+use crate::integration::resolve::{Mounts, Resolved};
 
 /// Name of the Secret with a namespace's NATS credentials.
 pub const NATS_SECRET: &str = "ropeway-nats";
 
 const CONFIG_FOLDER: &str = "/etc/ropeway";
 const SECRETS_FOLDER: &str = "/var/run/ropeway/secrets";
+const CONFIG_MAPS_FOLDER: &str = "/var/run/ropeway/config-maps";
 const NATS_FOLDER: &str = "/var/run/ropeway/nats";
 pub(super) const INTAKE_PORT: i32 = 8080;
 pub(super) const ADMIN_PORT: i32 = 8081;
@@ -38,7 +39,7 @@ const GRACE_SECONDS: i64 = 45;
 /// The pod. `special` holds what its container has beside what all have.
 pub(super) fn spec(resolved: &Resolved, settings: &Settings, config_map: &str, special: Container) -> PodSpec {
     let template = resolved.template.clone();
-    let (volumes, mounts) = volumes(config_map, &resolved.secrets);
+    let (volumes, mounts) = volumes(config_map, &resolved.mounts);
     PodSpec {
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -70,6 +71,7 @@ fn container(
     let arguments = [
         format!("--config={CONFIG_FOLDER}/{}", super::config_map::KEY),
         format!("--secrets={SECRETS_FOLDER}"),
+        format!("--config-maps={CONFIG_MAPS_FOLDER}"),
         format!("--nats-credentials={NATS_FOLDER}"),
         format!("--nats-url={}", settings.nats_url),
         format!("--listen=0.0.0.0:{INTAKE_PORT}"),
@@ -115,24 +117,17 @@ fn default_resources() -> ResourceRequirements {
     }
 }
 
-/// A missing Secret stops its lane and not the pod, so every Secret is optional.
-fn volumes(config_map: &str, secrets: &BTreeMap<String, BTreeSet<String>>) -> (Vec<Volume>, Vec<VolumeMount>) {
+/// A missing Secret or ConfigMap stops its lane and not the pod, so each is optional.
+fn volumes(config_map: &str, needed: &Mounts) -> (Vec<Volume>, Vec<VolumeMount>) {
+    let Mounts { secrets, config_maps } = needed;
     let mount = |name: &str, path: String| VolumeMount {
         name: name.into(),
         mount_path: path,
         read_only: Some(true),
         ..VolumeMount::default()
     };
-    let secret = |volume: &str, name: &str, items: Option<Vec<KeyToPath>>| Volume {
-        name: volume.into(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(name.into()),
-            optional: Some(true),
-            items,
-            default_mode: None,
-        }),
-        ..Volume::default()
-    };
+    // By name and not by place in the list, so that another one changes nothing for this one.
+    let named = |kind: &str, name: &str| format!("{kind}-{}", names::hash(name.as_bytes(), 10));
     let config = Volume {
         name: CONFIG_VOLUME.into(),
         config_map: Some(ConfigMapVolumeSource { name: config_map.into(), ..ConfigMapVolumeSource::default() }),
@@ -141,11 +136,29 @@ fn volumes(config_map: &str, secrets: &BTreeMap<String, BTreeSet<String>>) -> (V
     let mut volumes = vec![config, secret("nats", NATS_SECRET, None)];
     let mut mounts = vec![mount(CONFIG_VOLUME, CONFIG_FOLDER.into()), mount("nats", NATS_FOLDER.into())];
     for (name, keys) in secrets {
-        // By name and not by place in the list, so that another Secret changes nothing for this one.
-        let volume = format!("secret-{}", names::hash(name.as_bytes(), 10));
-        let items = keys.iter().map(|key| KeyToPath { key: key.clone(), path: key.clone(), mode: None }).collect();
-        volumes.push(secret(&volume, name, Some(items)));
+        let volume = named("secret", name);
+        volumes.push(secret(&volume, name, Some(items(keys))));
         mounts.push(mount(&volume, format!("{SECRETS_FOLDER}/{name}")));
     }
+    for (name, keys) in config_maps {
+        let volume = named("config-map", name);
+        let source = ConfigMapVolumeSource {
+            name: name.clone(),
+            optional: Some(true),
+            items: Some(items(keys)),
+            default_mode: None,
+        };
+        volumes.push(Volume { name: volume.clone(), config_map: Some(source), ..Volume::default() });
+        mounts.push(mount(&volume, format!("{CONFIG_MAPS_FOLDER}/{name}")));
+    }
     (volumes, mounts)
+}
+
+fn secret(volume: &str, name: &str, items: Option<Vec<KeyToPath>>) -> Volume {
+    let source = SecretVolumeSource { secret_name: Some(name.into()), optional: Some(true), items, default_mode: None };
+    Volume { name: volume.into(), secret: Some(source), ..Volume::default() }
+}
+
+fn items(keys: &BTreeSet<String>) -> Vec<KeyToPath> {
+    keys.iter().map(|key| KeyToPath { key: key.clone(), path: key.clone(), mode: None }).collect()
 }

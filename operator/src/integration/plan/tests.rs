@@ -11,7 +11,7 @@ use super::{
     streams::{changed_consumer, changed_stream},
     *,
 };
-use crate::integration::resolve::{Address, ResolvedLane};
+use crate::integration::resolve::{Address, Mounts, ResolvedLane};
 
 mod expose;
 
@@ -56,7 +56,11 @@ pub fn resolved() -> Resolved {
             start_at: LaneStart::New,
             timeout: Span::from_secs(15),
         }],
-        secrets: BTreeMap::from([("keys".into(), ["a", "b"].map(String::from).into())]),
+        mounts: Mounts {
+            secrets: BTreeMap::from([("keys".into(), ["a", "b"].map(String::from).into())]),
+            config_maps: BTreeMap::from([("settings".into(), ["user".to_owned()].into())]),
+        },
+        withheld: Vec::new(),
         state: State::Running,
         replicas: 2,
         template: Template {
@@ -88,6 +92,7 @@ fn the_deployment_is_as_it_should_be_to_the_last_field() {
     pod_labels["team"] = json!("growth");
     let map = format!("ropeway-signups-{}", plan.fingerprint);
     let volume = format!("secret-{}", ropeway_crds::names::hash(b"keys", 10));
+    let settings_volume = format!("config-map-{}", ropeway_crds::names::hash(b"settings", 10));
     let probe = |path: &str, period: i32, failures: i32| {
         json!({ "httpGet": { "path": path, "port": "admin" },
             "periodSeconds": period, "timeoutSeconds": 2, "failureThreshold": failures })
@@ -108,7 +113,7 @@ fn the_deployment_is_as_it_should_be_to_the_last_field() {
                     "name": "worker", "image": "registry/worker:1", "imagePullPolicy": "IfNotPresent",
                     "command": ["ropeway-worker"],
                     "args": ["--config=/etc/ropeway/config.json", "--secrets=/var/run/ropeway/secrets",
-                        "--nats-credentials=/var/run/ropeway/nats", "--nats-url=nats://nats:4222",
+                        "--config-maps=/var/run/ropeway/config-maps", "--nats-credentials=/var/run/ropeway/nats", "--nats-url=nats://nats:4222",
                         "--listen=0.0.0.0:8080", "--listen-admin=0.0.0.0:8081", "--worker-name=$(POD_NAME)"],
                     "env": [{ "name": "POD_NAME", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } }],
                     "ports": [{ "name": "http", "containerPort": 8080, "protocol": "TCP" },
@@ -120,13 +125,17 @@ fn the_deployment_is_as_it_should_be_to_the_last_field() {
                     "volumeMounts": [
                         { "name": "config", "mountPath": "/etc/ropeway", "readOnly": true },
                         { "name": "nats", "mountPath": "/var/run/ropeway/nats", "readOnly": true },
-                        { "name": volume, "mountPath": "/var/run/ropeway/secrets/keys", "readOnly": true }],
+                        { "name": volume, "mountPath": "/var/run/ropeway/secrets/keys", "readOnly": true },
+                        { "name": settings_volume, "mountPath": "/var/run/ropeway/config-maps/settings",
+                            "readOnly": true }],
                 }],
                 "volumes": [
                     { "name": "config", "configMap": { "name": map } },
                     { "name": "nats", "secret": { "secretName": "ropeway-nats", "optional": true } },
                     { "name": volume, "secret": { "secretName": "keys", "optional": true,
-                        "items": [{ "key": "a", "path": "a" }, { "key": "b", "path": "b" }] } }],
+                        "items": [{ "key": "a", "path": "a" }, { "key": "b", "path": "b" }] } },
+                    { "name": settings_volume, "configMap": { "name": "settings", "optional": true,
+                        "items": [{ "key": "user", "path": "user" }] } }],
             } },
         },
     });
@@ -253,8 +262,8 @@ fn a_batch_source_has_a_cron_job_whose_pod_is_that_of_the_workers_with_another_c
         assert_eq!(reads[same], serves[same], "{same}");
     }
     let arguments = reads["args"].as_array().unwrap();
-    assert_eq!(arguments[..7], serves["args"].as_array().unwrap()[..]);
-    assert_eq!(arguments[7..], [json!("batch"), json!("--claim=/var/run/ropeway/claim")]);
+    assert_eq!(arguments[..8], serves["args"].as_array().unwrap()[..]);
+    assert_eq!(arguments[8..], [json!("batch"), json!("--claim=/var/run/ropeway/claim")]);
     assert!(reads["ports"].is_null() && reads["livenessProbe"].is_null() && reads["readinessProbe"].is_null());
     let claim = pod["volumes"].as_array().unwrap().last().unwrap();
     assert_eq!(claim["persistentVolumeClaim"], json!({ "claimName": "exports", "readOnly": true }));

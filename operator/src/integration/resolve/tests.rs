@@ -5,7 +5,7 @@ use ropeway_mapping::compile;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::integration::observe::{Account, AccountFact, ClaimFact};
+use crate::integration::observe::{Account, AccountFact, ClaimFact, SecretFact};
 
 fn integration() -> Value {
     json!({
@@ -41,7 +41,7 @@ fn observed(integration: Value) -> Observed {
         integration,
         namespace_uid: "nu".into(),
         destinations: BTreeMap::from([("hubspot".into(), Some(Account::of(destination)))]),
-        secrets: BTreeMap::from([("keys".into(), Some(["hook", "token"].map(String::from).into()))]),
+        secrets: BTreeMap::from([("keys".into(), SecretFact::Keys(["hook", "token"].map(String::from).into()))]),
         config_maps: BTreeMap::from([("programs".into(), Some(BTreeMap::from([("shape".into(), ".".into())])))]),
         service_account: None,
         claim: None,
@@ -58,7 +58,7 @@ fn what_is_whole_is_resolved_with_nothing_left_open() {
     assert_eq!(resolved.config.normalize.as_deref(), Some("."));
     assert_eq!(resolved.config.event.source, "/crm/signups");
     assert_eq!(resolved.config.lanes[0].delivery.backoff_max, Duration::from_secs(60));
-    assert_eq!(resolved.secrets, BTreeMap::from([("keys".into(), ["hook", "token"].map(String::from).into())]));
+    assert_eq!(resolved.mounts.secrets, BTreeMap::from([("keys".into(), ["hook", "token"].map(String::from).into())]));
     assert_eq!(resolved.lanes[0].lane.as_str(), format!("{}-crm", ShortUid::of("iu")));
     assert_eq!(outline(&observed(integration()).integration, "nu").unwrap().source, resolved.source);
 }
@@ -82,7 +82,7 @@ fn an_ordering_key_reaches_the_workers_and_its_absence_leaves_no_trace() {
 fn everything_wrong_is_said_with_its_field_and_its_condition() {
     use ConditionType::{DestinationsResolved, MappingValid, SourceReady, WorkersAvailable};
     type Change = fn(&mut Observed);
-    let cases: [(&str, Change, ConditionType, Reason, &str); 21] = [
+    let cases: [(&str, Change, ConditionType, Reason, &str); 22] = [
         (
             "no Destination",
             |it| {
@@ -95,7 +95,7 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
         (
             "no Secret",
             |it| {
-                it.secrets.insert("keys".into(), None);
+                it.secrets.insert("keys".into(), SecretFact::Missing);
             },
             DestinationsResolved,
             Reason::SecretNotFound,
@@ -125,11 +125,24 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
         (
             "no key",
             |it| {
-                it.secrets.insert("keys".into(), Some(["hook".to_owned()].into()));
+                it.secrets.insert("keys".into(), SecretFact::Keys(["hook".to_owned()].into()));
             },
             DestinationsResolved,
             Reason::SecretKeyNotFound,
-            "Destination hubspot",
+            "Destination hubspot: spec.auth.bearer.token.valueFrom.secretKeyRef: the Secret \"keys\" has no key",
+        ),
+        (
+            "no ConfigMap for a value",
+            |it| {
+                let account = it.destinations.get_mut("hubspot").unwrap().as_mut().unwrap();
+                account.spec.provider.http.as_mut().unwrap().headers = serde_json::from_value(json!([
+                    { "name": "X-Team", "valueFrom": { "configMapKeyRef": { "name": "crm", "key": "team" } } },
+                ]))
+                .unwrap();
+            },
+            DestinationsResolved,
+            Reason::ConfigMapNotFound,
+            "Destination hubspot: spec.provider.http.headers[X-Team].valueFrom.configMapKeyRef: there is no ConfigMap \"crm\"",
         ),
         (
             "no ConfigMap",
@@ -238,7 +251,7 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
             "a stream of ours",
             |it| {
                 it.integration.spec.source =
-                    serde_json::from_value(json!({ "stream": { "stream": "ROPEWAY_X" } })).unwrap();
+                    serde_json::from_value(json!({ "stream": { "stream": "KV_ROPEWAY_STATE_X" } })).unwrap();
             },
             SourceReady,
             Reason::InvalidSpec,
@@ -272,10 +285,32 @@ fn everything_wrong_is_said_with_its_field_and_its_condition() {
 }
 
 #[test]
+fn a_secret_that_may_not_be_used_is_withheld_and_told_while_everything_else_goes_on() {
+    let mut observed = observed(integration());
+    observed.secrets.insert("keys".into(), SecretFact::NotAllowed);
+    let resolved = resolved(&observed).unwrap();
+    assert!(resolved.mounts.secrets.is_empty(), "{:?}", resolved.mounts);
+    let told: Vec<(Reason, &str)> = resolved.withheld.iter().map(|it| (it.reason, it.message.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (
+                Reason::SecretNotAllowed,
+                "spec.source.webhook.verification.bearer.tokens[0].valueFrom.secretKeyRef: the Secret \"keys\" may not be used; label it ropeway.dev/use: allowed, or name another one"
+            ),
+            (
+                Reason::SecretNotAllowed,
+                "Destination hubspot: spec.auth.bearer.token.valueFrom.secretKeyRef: the Secret \"keys\" may not be used; label it ropeway.dev/use: allowed, or name another one"
+            ),
+        ]
+    );
+}
+
+#[test]
 fn all_problems_are_told_at_once() {
     let mut observed = observed(integration());
     observed.destinations.insert("hubspot".into(), None);
-    observed.secrets.insert("keys".into(), None);
+    observed.secrets.insert("keys".into(), SecretFact::Missing);
     observed.integration.spec.destinations[0].filter = Some("1".into());
     let reasons: Vec<Reason> = resolved(&observed).unwrap_err().iter().map(|finding| finding.reason).collect();
     for reason in [Reason::DestinationNotFound, Reason::SecretNotFound, Reason::MappingInvalid] {
@@ -317,7 +352,11 @@ fn a_batch_source_is_checked_where_its_schema_can_not() {
         serde_json::from_value(http("https://a.example/")).unwrap();
     for (observed, reason, message) in [
         (missing, Reason::ClaimNotFound, "spec.source.batch.from.file.claimName: there is no PersistentVolumeClaim"),
-        (secret, Reason::SecretNotFound, "spec.source.batch.from: there is no Secret \"exports\""),
+        (
+            secret,
+            Reason::SecretNotFound,
+            "spec.source.batch.from.http.auth.bearer.token.valueFrom.secretKeyRef: there is no Secret \"exports\"",
+        ),
         (with(|it| it["schedule"] = json!("0 25 * * *")), Reason::InvalidSpec, "spec.source.batch.schedule: "),
         (with(|it| it["timeZone"] = json!("Mars/Base")), Reason::InvalidSpec, "spec.source.batch.timeZone: "),
         (with(|it| it["maxRowBytes"] = json!("1Mi")), Reason::InvalidSpec, "spec.source.batch.maxRowBytes: "),

@@ -199,6 +199,7 @@ fn is_hopeless(finding: &Finding) -> bool {
                 | Reason::DestinationNotFound
                 | Reason::SecretNotFound
                 | Reason::SecretKeyNotFound
+                | Reason::SecretNotAllowed
                 | Reason::ConfigMapNotFound
                 | Reason::ClaimNotFound
                 | Reason::BatchFailing

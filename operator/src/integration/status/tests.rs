@@ -216,6 +216,13 @@ fn cases() -> Vec<Case> {
             "stalled",
         ),
         (
+            "a secret that may not be used",
+            |it| it.findings.push(finding(DestinationsResolved, Reason::SecretNotAllowed)),
+            ("False", Reason::SecretNotAllowed),
+            healthy,
+            "stalled",
+        ),
+        (
             "config map",
             |it| it.findings.push(finding(DestinationsResolved, Reason::ConfigMapNotFound)),
             ("False", Reason::ConfigMapNotFound),

@@ -31,6 +31,15 @@ pub struct PageRequest {
     pub stands_for: String,
 }
 
+/// What the values in the spec's request are, whether they are written there or mounted.
+#[derive(Clone, Default)]
+pub struct Values {
+    /// Those of the headers, in their order.
+    pub headers: Vec<String>,
+    /// Those of the query parameters, in their order.
+    pub query: Vec<String>,
+}
+
 /// The parts of a request that parameters change.
 struct Draft {
     pairs: Vec<(String, String)>,
@@ -57,8 +66,8 @@ impl Draft {
     }
 }
 
-/// The request for the page at which a run stands. `until` is the end of its range; `headers` are the values of the
-/// headers in the spec, in order; `validators` are what the last answer was marked with.
+/// The request for the page at which a run stands. `until` is the end of its range; `validators` are what the last
+/// answer was marked with.
 ///
 /// # Errors
 /// If what is asked for can't be put into a request.
@@ -66,7 +75,7 @@ pub fn request(
     plan: &Plan,
     run: &Run,
     until: Option<&str>,
-    headers: &[String],
+    values: &Values,
     validators: Option<&Validators>,
 ) -> Result<PageRequest, Problem> {
     let spec = &plan.poll.request;
@@ -88,6 +97,9 @@ pub fn request(
         }
         position => {
             draft.pairs = base.query_pairs().map(|(name, value)| (name.into(), value.into())).collect();
+            for (parameter, value) in plan.poll.request.query.iter().flatten().zip(&values.query) {
+                draft.pairs.push((parameter.name.clone(), value.clone()));
+            }
             parameters(plan, run, until, position, &mut draft);
             url.set_query(None);
             if !draft.pairs.is_empty() {
@@ -97,7 +109,7 @@ pub fn request(
     }
     let body: Bytes = draft.body.map(|body| body.to_string().into()).unwrap_or_default();
     let stands_for = hash(&[url.as_str().as_bytes(), b"\n", &body].concat(), 16);
-    let mut made = fields(plan, headers, !body.is_empty())?;
+    let mut made = fields(plan, &values.headers, !body.is_empty())?;
     if let Some(validators) = validators.filter(|known| run.position == Position::First && known.request == stands_for)
     {
         let Validators { request: _, etag, last_modified } = validators;
@@ -116,9 +128,6 @@ pub fn request(
 }
 
 fn parameters(plan: &Plan, run: &Run, until: Option<&str>, position: &Position, draft: &mut Draft) {
-    for parameter in plan.poll.request.query.iter().flatten() {
-        draft.pairs.push((parameter.name.clone(), parameter.value.clone()));
-    }
     if let Some(cursor) = &plan.poll.cursor {
         let kind = kind(plan.format());
         if let Some(from) = &run.from {

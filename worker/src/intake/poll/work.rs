@@ -8,13 +8,15 @@ use jiff::Timestamp;
 use ropeway_auth::{
     credentials::{CredentialError, Proof, Renewal},
     http::{Request, Response, SendFailure},
+    secret::SecretError,
     token::TokenError,
 };
 use ropeway_crds::{
     poll::{Position, Run, Validators},
+    provider::HttpHeader,
     report::Problem,
+    source::{PollRequest, QueryParameter},
 };
-use secrecy::ExposeSecret;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -23,7 +25,7 @@ use super::{
     Poller,
     lease::{Interrupted, Lease},
     page,
-    request::{PageRequest, request},
+    request::{PageRequest, Values, request},
     run::{self, PageFacts, Step, Which, problem},
 };
 use crate::{
@@ -120,7 +122,7 @@ impl Poller {
         reading: Option<&str>,
         validators: Option<&Validators>,
     ) -> Attempt {
-        let made = self.headers().and_then(|values| request(&self.plan, run, until, &values, validators));
+        let made = self.values().and_then(|values| request(&self.plan, run, until, &values, validators));
         let PageRequest { request, url, stands_for } = match made {
             Ok(made) => made,
             Err(why) => return Attempt::Fatal(why),
@@ -211,18 +213,24 @@ impl Poller {
         Ok(self.store_items(kept, run.pages + 1, reading, facts).await)
     }
 
-    /// The values of the headers in the spec.
-    fn headers(&self) -> Result<Vec<String>, Problem> {
-        let headers = self.plan.poll.request.headers.iter().flatten();
-        headers
-            .map(|header| match (&header.value, &header.value_from) {
-                (_, Some(source)) => match self.secrets.text(&source.secret_key_ref) {
-                    Ok(text) => Ok(text.expose_secret().to_owned()),
-                    Err(error) => Err(problem("PollRefused", &format!("spec.source.poll.request.headers: {error}"))),
-                },
-                (value, None) => Ok(value.clone().unwrap_or_default()),
-            })
-            .collect()
+    /// The values of the headers and of the query in the spec.
+    fn values(&self) -> Result<Values, Problem> {
+        let PollRequest { headers, query, .. } = &self.plan.poll.request;
+        let told = |field: &str, error: SecretError| {
+            problem("PollRefused", &format!("spec.source.poll.request.{field}: {error}"))
+        };
+        let of_header = |header: &HttpHeader| {
+            let value = self.secrets.value(header.value.as_deref(), header.value_from.as_ref());
+            value.map_err(|error| told("headers", error))
+        };
+        let of_parameter = |parameter: &QueryParameter| match &parameter.value_from {
+            Some(from) => self.secrets.setting(&from.config_map_key_ref).map_err(|error| told("query", error)),
+            None => Ok(parameter.value.clone().unwrap_or_default()),
+        };
+        Ok(Values {
+            headers: headers.iter().flatten().map(of_header).collect::<Result<_, _>>()?,
+            query: query.iter().flatten().map(of_parameter).collect::<Result<_, _>>()?,
+        })
     }
 }
 

@@ -3,7 +3,6 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header};
 use ropeway_crds::source::{ApiKeyPlace, ApiKeyVerification, BasicVerification, BearerVerification};
-use secrecy::ExposeSecret;
 
 use super::{SignedRequest, Verified, VerifyError, any, same, single};
 use ropeway_auth::secret::Secrets;
@@ -24,10 +23,7 @@ pub(super) fn basic(
     secrets: &Secrets,
     headers: &HeaderMap,
 ) -> Result<Verified, VerifyError> {
-    let username = match scheme.username.key() {
-        Some(key) => secrets.text(key)?.expose_secret().to_owned(),
-        None => scheme.username.value.clone().unwrap_or_default(),
-    };
+    let username = secrets.value(scheme.username.value.as_deref(), scheme.username.value_from.as_ref())?;
     let given = credentials(headers, "basic")?;
     let given = BASE64_STANDARD.decode(given).map_err(|_| VerifyError::Refused("not base 64"))?;
     any(&scheme.passwords, secrets, |password| same(&[username.as_bytes(), b":", password].concat(), &given))

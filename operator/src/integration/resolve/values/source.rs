@@ -95,7 +95,10 @@ fn check_stream(source: &StreamSource, faults: &mut Vec<String>) {
     if source.start_at.is_some() && source.start_time.is_some() {
         faults.push("spec.source.stream.startTime: give at most one of startAt and startTime".into());
     }
-    if source.stream.starts_with(STREAM_PREFIX) {
+    // The bucket is a stream too.
+    let name = source.stream.as_str();
+    let name = name.strip_prefix("KV_").or_else(|| name.strip_prefix("OBJ_")).unwrap_or(name);
+    if name.starts_with(STREAM_PREFIX) {
         faults.push("spec.source.stream.stream: name a stream of your own".into());
     }
     let ours = |subject: &str| subject.starts_with('$') || subject.split('.').next() == Some(SUBJECT_ROOT);

@@ -12,7 +12,6 @@ use ropeway_auth::{
     secret::Secrets,
 };
 use ropeway_crds::source::BatchHttp;
-use secrecy::ExposeSecret;
 
 use super::{Ask, Found, Incoming, Opened, ReadError, Unchanged, unusable};
 
@@ -79,13 +78,8 @@ impl Http {
     async fn request(&self, ask: Ask<'_>) -> Result<(Request, Proof), ReadError> {
         let mut headers = HeaderMap::new();
         for given in self.spec.headers.iter().flatten() {
-            let value = match (&given.value, &given.value_from) {
-                (_, Some(source)) => {
-                    let secret = self.secrets.text(&source.secret_key_ref);
-                    secret.map_err(|error| ReadError::Later(error.to_string()))?.expose_secret().to_owned()
-                }
-                (value, None) => value.clone().unwrap_or_default(),
-            };
+            let value = self.secrets.value(given.value.as_deref(), given.value_from.as_ref());
+            let value = value.map_err(|error| ReadError::Later(error.to_string()))?;
             let refuse = || {
                 ReadError::Refused(format!(
                     "spec.source.batch.from.http.headers: {} holds what no header may hold",

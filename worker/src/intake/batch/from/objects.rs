@@ -148,10 +148,8 @@ impl Objects {
             builder = builder.with_endpoint(endpoint);
         }
         let Some(keys) = keys.and_then(|keys| keys.s3.as_ref()) else { return Ok(builder.with_skip_signature(true)) };
-        let id = match keys.access_key_id.key() {
-            Some(key) => self.text(key)?,
-            None => keys.access_key_id.value.clone().unwrap_or_default(),
-        };
+        let id = self.secrets.value(keys.access_key_id.value.as_deref(), keys.access_key_id.value_from.as_ref());
+        let id = id.map_err(|error| ReadError::Later(error.to_string()))?;
         builder = builder.with_access_key_id(id).with_secret_access_key(self.text(keys.secret_access_key.key())?);
         Ok(match &keys.session_token {
             Some(token) => builder.with_token(self.text(token.key())?),

@@ -16,7 +16,12 @@ fn plan(more: Value) -> Plan {
 }
 
 fn made(plan: &Plan, run: &Run, until: Option<&str>) -> PageRequest {
-    request(plan, run, until, &[], None).unwrap()
+    request(plan, run, until, &values(plan), None).unwrap()
+}
+
+fn values(plan: &Plan) -> Values {
+    let written = plan.poll.request.query.iter().flatten().map(|parameter| parameter.value.clone().unwrap_or_default());
+    Values { headers: Vec::new(), query: written.collect() }
 }
 
 #[test]
@@ -33,7 +38,7 @@ fn a_recorded_page_of_another_host_is_not_asked_for() {
     let own = Run { position: Position::Url("https://api.example.com/items?page=9".into()), ..Run::default() };
     assert_eq!(made(&plan(json!({})), &own, None).url.as_str(), "https://api.example.com/items?page=9");
     let foreign = Run { position: Position::Url("https://evil.example.com/".into()), ..Run::default() };
-    let why = request(&plan(json!({})), &foreign, None, &[], None).unwrap_err();
+    let why = request(&plan(json!({})), &foreign, None, &Values::default(), None).unwrap_err();
     assert_eq!(why.reason, "PollPagination");
 }
 
@@ -44,7 +49,7 @@ fn marks_are_sent_with_the_same_request_for_the_first_page_alone() {
     let known =
         Validators { request: made(&plan, &first, None).stands_for, etag: Some("\"e\"".into()), last_modified: None };
     let sent = |run: &Run| {
-        let made = request(&plan, run, None, &[], Some(&known)).unwrap();
+        let made = request(&plan, run, None, &values(&plan), Some(&known)).unwrap();
         made.request.headers.contains_key(header::IF_NONE_MATCH)
     };
     assert!(sent(&first));
