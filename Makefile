@@ -40,7 +40,7 @@ test-worker:
 	cargo test --package ropeway-tests --test worker
 
 test-operator:
-	@scripts/tools.sh link nats kubernetes
+	@scripts/tools.sh link nats kubernetes oidc
 	cargo test --package ropeway-tests --test operator
 
 ifdef CLUSTER_KUBECONFIG

@@ -146,6 +146,16 @@ impl Secrets {
         &self.folder
     }
 
+    /// What stands for all that are held; empty where they are mounted.
+    pub fn fingerprint(&self) -> String {
+        let of = |secrets: &Self| {
+            let values = secrets.held.iter().flat_map(|held| held.values());
+            let joined: Vec<u8> = values.flat_map(|value| [value.expose_secret(), b"\n"].concat()).collect();
+            ropeway_crds::names::hash(&joined, 16)
+        };
+        format!("{} {}", of(self), self.config_maps.as_deref().map(of).unwrap_or_default())
+    }
+
     /// The bytes of one key, at most two seconds old.
     ///
     /// # Errors

@@ -48,6 +48,8 @@ pub enum Command {
     Cursor(crate::cursor::args::CursorArgs),
     /// Poll a range of its own, beside the live cursor; in a cluster or in `ropeway dev`.
     Backfill(crate::cursor::args::BackfillArgs),
+    /// Let a person consent for a Destination with the grant AuthorizationCode.
+    Login(crate::login::LoginArgs),
     /// Show what an Integration in the mode Shadow would have sent, without credentials. Values are redacted.
     Shadow(crate::shadow::ShadowArgs),
 }

@@ -1,8 +1,19 @@
 //! The door of the CLI to the API server.
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client, ResourceExt, api::ListParams};
-use ropeway_crds::{Integration, status::IntegrationStatus};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{ConfigMap, Namespace as KubeNamespace, Secret},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{ListParams, PostParams},
+};
+use ropeway_crds::{
+    Destination, Integration,
+    secret_ref::{ConfigMapKeyRef, SecretKeyRef},
+    status::IntegrationStatus,
+};
+use serde::de::DeserializeOwned;
 
 /// The API server can't be asked.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +52,40 @@ pub enum ClusterError {
         namespace: String,
         /// The name.
         name: String,
+    },
+    /// There is no such Destination.
+    #[error(
+        "there is no Destination {name:?} in the namespace {namespace}; `kubectl get destinations -n {namespace}` lists them"
+    )]
+    NoDestination {
+        /// The namespace.
+        namespace: String,
+        /// The name.
+        name: String,
+    },
+    /// An object can't be read.
+    #[error("failed to read the {kind} {name} of the namespace {namespace}")]
+    Get {
+        /// The kind.
+        kind: String,
+        /// The namespace.
+        namespace: String,
+        /// The name.
+        name: String,
+        /// What went wrong.
+        #[source]
+        source: kube::Error,
+    },
+    /// A Secret can't be written.
+    #[error("failed to write the Secret {name} of the namespace {namespace}")]
+    Write {
+        /// The namespace.
+        namespace: String,
+        /// The name.
+        name: String,
+        /// What went wrong.
+        #[source]
+        source: kube::Error,
     },
     /// The namespace can't be read.
     #[error(
@@ -89,11 +134,98 @@ pub async fn integration(namespace: Option<&str>, name: &str) -> Result<Found, C
     let read = |source| ClusterError::Read { namespace: namespace.clone(), name: name.to_owned(), source };
     let found = api.get_opt(name).await.map_err(read)?;
     let found = found.ok_or_else(|| ClusterError::NotFound { namespace: namespace.clone(), name: name.to_owned() })?;
-    let space = Api::<Namespace>::all(client).get(&namespace).await;
+    let space = Api::<KubeNamespace>::all(client).get(&namespace).await;
     let space = space.map_err(|source| ClusterError::Namespace { namespace, source })?;
     Ok(Found {
         uid: found.uid().unwrap_or_default(),
         namespace_uid: space.uid().unwrap_or_default(),
         destinations: found.spec.destinations.into_iter().map(|destination| destination.name).collect(),
     })
+}
+
+/// A namespace of the cluster in the kubeconfig.
+pub struct Namespace {
+    client: Client,
+    name: String,
+}
+
+impl Namespace {
+    /// This namespace, or the kubeconfig's own.
+    ///
+    /// # Errors
+    /// If there is no cluster.
+    pub async fn open(name: Option<&str>) -> Result<Self, ClusterError> {
+        let client = Client::try_default().await.map_err(ClusterError::NoCluster)?;
+        let name = name.unwrap_or_else(|| client.default_namespace()).to_owned();
+        Ok(Self { client, name })
+    }
+
+    /// A Destination.
+    ///
+    /// # Errors
+    /// If it can't be read or is not there.
+    pub async fn destination(&self, name: &str) -> Result<Destination, ClusterError> {
+        let found = self.get::<Destination>(name).await?;
+        found.ok_or_else(|| ClusterError::NoDestination { namespace: self.name.clone(), name: name.to_owned() })
+    }
+
+    /// The value of a Secret's key.
+    ///
+    /// # Errors
+    /// If the Secret can't be read; one that is not there is none.
+    pub async fn secret_value(&self, key: &SecretKeyRef) -> Result<Option<Vec<u8>>, ClusterError> {
+        let found = self.get::<Secret>(&key.name).await?;
+        Ok(found.and_then(|secret| secret.data?.remove(&key.key)).map(|value| value.0))
+    }
+
+    /// The value of a ConfigMap's key.
+    ///
+    /// # Errors
+    /// If the ConfigMap can't be read; one that is not there is none.
+    pub async fn setting(&self, key: &ConfigMapKeyRef) -> Result<Option<Vec<u8>>, ClusterError> {
+        let found = self.get::<ConfigMap>(&key.name).await?;
+        Ok(found.and_then(|map| map.data?.remove(&key.key)).map(String::into_bytes))
+    }
+
+    /// Writes a Secret made of the one that is there, again and again until nobody wrote in between.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn replace_secret(
+        &self,
+        name: &str,
+        make: impl Fn(Option<Secret>) -> Secret,
+    ) -> Result<(), ClusterError> {
+        const TRIES: usize = 10;
+        let api = Api::<Secret>::namespaced(self.client.clone(), &self.name);
+        let mut tries = 0;
+        loop {
+            let secret = make(self.get::<Secret>(name).await?);
+            let written = match secret.metadata.resource_version {
+                Some(_) => api.replace(name, &PostParams::default(), &secret).await,
+                None => api.create(&PostParams::default(), &secret).await,
+            };
+            tries += 1;
+            match written {
+                Ok(_) => return Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 409 && tries < TRIES => {}
+                Err(source) => {
+                    return Err(ClusterError::Write { namespace: self.name.clone(), name: name.to_owned(), source });
+                }
+            }
+        }
+    }
+
+    async fn get<K>(&self, name: &str) -> Result<Option<K>, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let api = Api::<K>::namespaced(self.client.clone(), &self.name);
+        api.get_opt(name).await.map_err(|source| ClusterError::Get {
+            kind: K::kind(&()).into_owned(),
+            namespace: self.name.clone(),
+            name: name.to_owned(),
+            source,
+        })
+    }
 }

@@ -15,6 +15,7 @@ pub mod dev;
 pub mod dlq;
 pub mod io;
 pub mod located;
+pub mod login;
 pub mod manifest;
 pub mod send;
 pub mod shadow;
@@ -80,6 +81,7 @@ async fn run(command: Command) -> Outcome {
         Command::Dlq(args) => Ok(dlq::run(args).await?),
         Command::Cursor(args) => Ok(cursor::run(args).await?),
         Command::Backfill(args) => Ok(cursor::backfill(args).await?),
+        Command::Login(args) => Ok(login::run(args).await?),
         Command::Shadow(args) => Ok(shadow::run(args).await?),
     }
 }

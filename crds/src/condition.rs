@@ -72,6 +72,8 @@ words! {
         CredentialsRefused,
         /// No access token can be had: its server does not answer, or fails.
         TokenUnavailable,
+        /// A person must consent, or the refresh token is refused.
+        ConsentNeeded,
         /// Credentials are accepted, or were not refused yet.
         CredentialsAccepted,
         /// The Destination fails and is left alone; one request at a time tries whether it answers again.

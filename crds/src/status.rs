@@ -202,6 +202,10 @@ pub struct CredentialsStatus {
     pub last_refresh_time: Option<Time>,
     /// How often asking for one has failed since.
     pub refresh_failures: Option<i32>,
+    /// When the consent behind it ends, where the server tells.
+    pub consent_expires_at: Option<Time>,
+    /// Whether that is within the next seven days.
+    pub consent_ends_soon: Option<bool>,
 }
 
 /// Whether a Destination is served.

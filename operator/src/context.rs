@@ -45,6 +45,7 @@ pub struct Context {
     pub visits: Visits,
     /// What is remembered of Destinations.
     pub destinations: DestinationMemory,
+    identity: String,
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -62,12 +63,18 @@ impl Context {
             compiler: Arc::new(Compiler::in_child()),
             visits: Visits::default(),
             destinations: DestinationMemory::default(),
+            identity: format!("operator-{:016x}", rand::random::<u64>()),
             locks: Mutex::default(),
             kubernetes,
             metrics,
             settings,
             args,
         }
+    }
+
+    /// What this process is called where several may be at work.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// The lock under which the shared streams of a namespace are made and removed.

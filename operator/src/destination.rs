@@ -11,6 +11,7 @@ use ropeway_crds::{condition::Finding, status::DestinationStatus};
 
 use crate::integration::visits::{Key, Mark};
 
+pub mod broker;
 pub mod observe;
 pub mod reconcile;
 pub mod resolve;
@@ -40,6 +41,7 @@ struct Remembered {
     found: HashMap<Key, Found>,
     written: HashMap<Key, (DestinationStatus, Instant)>,
     failures: HashMap<Key, u32>,
+    attempts: HashMap<Key, broker::Attempt>,
 }
 
 impl Memory {
@@ -82,6 +84,21 @@ impl Memory {
         remembered.written.insert(key, (status, Instant::now()));
     }
 
+    /// How the last attempt to refresh a token ended, if it gave nothing.
+    pub fn attempt(&self, key: &Key) -> Option<broker::Attempt> {
+        self.remembered().attempts.get(key).cloned()
+    }
+
+    /// Remembers an attempt that gave nothing.
+    pub fn attempted(&self, key: Key, attempt: broker::Attempt) {
+        self.remembered().attempts.insert(key, attempt);
+    }
+
+    /// Forgets such attempts: there is a token.
+    pub fn refreshed(&self, key: &Key) {
+        self.remembered().attempts.remove(key);
+    }
+
     /// Counts a failure and answers how many there were in a row.
     pub fn failed(&self, key: Key) -> u32 {
         let mut remembered = self.remembered();
@@ -96,5 +113,6 @@ impl Memory {
         remembered.found.remove(key);
         remembered.written.remove(key);
         remembered.failures.remove(key);
+        remembered.attempts.remove(key);
     }
 }

@@ -41,6 +41,11 @@ pub struct LaneLabel {
     destination: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
 /// All metrics of the operator.
 #[derive(Debug)]
 pub struct Metrics {
@@ -49,6 +54,7 @@ pub struct Metrics {
     failures: Family<FailureLabel, Counter>,
     duration: Family<KindLabel, Histogram>,
     status_writes: Family<KindLabel, Counter>,
+    token_refreshes: Family<OutcomeLabel, Counter>,
     watch_errors: Counter,
     unreadable_reports: Counter,
     discarded_messages: Counter,
@@ -76,6 +82,7 @@ impl Metrics {
             failures: Family::default(),
             duration,
             status_writes: Family::default(),
+            token_refreshes: Family::default(),
             watch_errors: Counter::default(),
             unreadable_reports: Counter::default(),
             discarded_messages: Counter::default(),
@@ -87,6 +94,10 @@ impl Metrics {
         };
         registry.register("reconciles", "Reconciles begun", metrics.reconciles.clone());
         registry.register("failures", "Reconciles that failed, by class of the error", metrics.failures.clone());
+        registry.register("token_refreshes", "Refresh tokens exchanged, by outcome", metrics.token_refreshes.clone());
+        for outcome in ["granted", "failed"] {
+            let _ = metrics.token_refreshes.get_or_create(&OutcomeLabel { outcome });
+        }
         registry.register("reconcile_seconds", "How long reconciles took", metrics.duration.clone());
         registry.register("status_writes", "Status writes", metrics.status_writes.clone());
         registry.register("watch_errors", "Errors of watches; each is tried again", metrics.watch_errors.clone());
@@ -134,6 +145,16 @@ impl Metrics {
     /// A status was written.
     pub fn status_written(&self, kind: &'static str) {
         self.status_writes.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// A refresh token was exchanged for an access token.
+    pub fn token_granted(&self) {
+        self.token_refreshes.get_or_create(&OutcomeLabel { outcome: "granted" }).inc();
+    }
+
+    /// A refresh token could not be exchanged.
+    pub fn token_failed(&self) {
+        self.token_refreshes.get_or_create(&OutcomeLabel { outcome: "failed" }).inc();
     }
 
     /// A watch had an error.

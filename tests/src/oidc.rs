@@ -38,7 +38,7 @@ pub struct OidcProvider {
     pub assertion_key: String,
     http: reqwest::Client,
     _process: Process,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 /// A request to the token endpoint.
@@ -114,7 +114,7 @@ impl OidcProvider {
             asked.map_err(|error| error.to_string()).map(|_| ())
         })
         .await?;
-        Ok(Self { url, authority, client, assertion_key, http, _process: process, _scratch: scratch })
+        Ok(Self { url, authority, client, assertion_key, http, _process: process, scratch })
     }
 
     /// What it has seen.
@@ -159,6 +159,21 @@ impl OidcProvider {
         let given: Value = serde_json::from_slice(&self.order("consent", "").await).expect("a token");
         let text = |name: &str| given[name].as_str().expect("a text").to_owned();
         (text("refresh_token"), text("grant_id"))
+    }
+
+    /// A person consents at this address, with everything that a browser does; it ends where the server sends it.
+    ///
+    /// # Panics
+    /// If there is no page to consent on.
+    pub async fn consent_at(&self, url: &str) -> String {
+        let folder = repository().join("tests/peers/oidc");
+        let mut command = tokio::process::Command::new("node");
+        command.arg(folder.join("consent.mjs")).arg(url).arg(&self.url);
+        command.env("NODE_EXTRA_CA_CERTS", self.scratch.path().join("ca.crt"));
+        let output = command.output().await.expect("node starts");
+        let (page, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{page}{errors}");
+        page.into_owned()
     }
 
     /// Takes the person's consent back.

@@ -12,7 +12,7 @@ use ropeway_crds::{
 };
 
 use super::{
-    Found,
+    Found, broker,
     observe::observe,
     resolve::resolve,
     status::{Event, events, newest_circuit, status, worth_writing},
@@ -86,8 +86,13 @@ async fn visit(destination: &Destination, context: &Context) -> Result<Action, E
     if let Some((status, _)) = written {
         destination.status = Some(status);
     }
+    let tokens = match found.findings.is_empty() {
+        true => broker::keep(&destination, context).await?,
+        // What is missing is told already, and what may not be used is not read.
+        false => None,
+    };
     let users = context.visits.users_of(&namespace, &name);
-    let next = status(&destination, &found.findings, &lanes, users, now());
+    let next = status(&destination, &found.findings, &lanes, tokens.as_ref(), users, now());
     if worth_writing(destination.status.as_ref(), &next, age, interval) {
         let uid = destination.uid().unwrap_or_default();
         context.kubernetes.apply_status::<Destination>(&namespace, &name, &uid, &next).await?;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use ropeway_crds::{
     Destination, DestinationSpec,
-    account::{Cause, CircuitRecord, CircuitState},
+    account::CircuitRecord,
     condition::{ConditionType, Finding, Reason, bounded, conditions},
     counters::Counts,
     limits::RatePolicy,
@@ -15,17 +15,19 @@ use ropeway_crds::{
     status::{CircuitStatus, CredentialsStatus, DestinationDelivery, DestinationStatus, LastError, RateLimitStatus},
 };
 
+use self::credentials::{access_token, credential_events, credentials, refused};
+use super::broker::View;
 pub(super) use crate::integration::status::Event;
-use crate::integration::{
-    status::{circuit_finding, credentials_reason},
-    visits::LaneView,
-};
+use crate::integration::{status::circuit_finding, visits::LaneView};
+
+mod credentials;
 
 /// Says what became of a Destination.
 pub fn status(
     destination: &Destination,
     findings: &[Finding],
     lanes: &[LaneView],
+    tokens: Option<&View>,
     used_by: usize,
     now: Timestamp,
 ) -> DestinationStatus {
@@ -36,8 +38,12 @@ pub fn status(
         [first, ..] => first.clone(),
     };
     let circuit = newest_circuit(lanes);
-    let mut all =
-        vec![ready.clone(), healthy(lanes, circuit), credentials(lanes, circuit), circuit_closed(lanes, circuit)];
+    let mut all = vec![
+        ready.clone(),
+        healthy(lanes, circuit),
+        credentials(lanes, circuit, tokens, now),
+        circuit_closed(lanes, circuit),
+    ];
     if ready.status == Some(false) {
         all.push(Finding::holds(ConditionType::Stalled, ready.reason, ready.message));
     }
@@ -48,7 +54,7 @@ pub fn status(
         used_by: i32::try_from(used_by).ok(),
         circuit: circuit.map(circuit_status).or(previous.circuit),
         rate_limit: rate_limit(&destination.spec, lanes, now),
-        credentials: access_token(lanes),
+        credentials: access_token(lanes, tokens, now),
         delivery: Some(delivery(lanes, previous.delivery)),
     }
 }
@@ -119,43 +125,6 @@ fn healthy(lanes: &[LaneView], circuit: Option<&CircuitRecord>) -> Finding {
     }
 }
 
-fn refused(kind: ConditionType, circuit: Option<&CircuitRecord>) -> Finding {
-    let said = circuit.and_then(credentials_reason).unwrap_or_default();
-    let message = format!("our credentials are refused; renew the Secret in spec.auth{said}");
-    Finding::fails(kind, Reason::CredentialsRefused, message)
-}
-
-fn credentials(lanes: &[LaneView], circuit: Option<&CircuitRecord>) -> Finding {
-    let kind = ConditionType::CredentialsValid;
-    let mut reports = lanes.iter().flat_map(|lane| &lane.reports).peekable();
-    if reports.peek().is_none() {
-        return Finding::unknown(kind, Reason::Pending, "no worker sends here");
-    }
-    if reports.any(|report| report.credentials_refused) {
-        return refused(kind, circuit);
-    }
-    match circuit.filter(|circuit| circuit.state != CircuitState::Closed && circuit.cause == Some(Cause::Token)) {
-        // Whether they are valid can't be said by anybody just now.
-        Some(circuit) => {
-            let said = circuit.reason.as_deref().unwrap_or("no access token can be had");
-            Finding::unknown(kind, Reason::TokenUnavailable, said)
-        }
-        None => Finding::holds(kind, Reason::CredentialsAccepted, "credentials are accepted, or were not refused yet"),
-    }
-}
-
-/// The access token that workers hold; absent where there is none to be had or none is needed.
-fn access_token(lanes: &[LaneView]) -> Option<CredentialsStatus> {
-    let tokens = || lanes.iter().flat_map(|lane| &lane.reports).filter_map(|report| report.token.as_ref());
-    tokens().next()?;
-    // Each worker has one of its own: told is the one that ends first, and the trouble of the one that has most.
-    Some(CredentialsStatus {
-        expires_at: tokens().filter_map(|token| token.expires).min().map(Time),
-        last_refresh_time: tokens().filter_map(|token| token.granted).max().map(Time),
-        refresh_failures: tokens().map(|token| token.failures).max().and_then(|most| i32::try_from(most).ok()),
-    })
-}
-
 fn delivery(lanes: &[LaneView], previous: Option<DestinationDelivery>) -> DestinationDelivery {
     let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let counts = lanes.iter().fold(Counts::default(), |sum, lane| sum.plus(lane.counts));
@@ -193,14 +162,16 @@ pub(super) fn events(previous: Option<&DestinationStatus>, next: &DestinationSta
         condition.filter(|condition| condition.status == "False").map(|condition| condition.message.clone())
     };
     let Some(previous) = previous.filter(|previous| !previous.conditions.is_empty()) else { return Vec::new() };
+    let mut events = credential_events(previous, next);
     match (is_open(previous), is_open(next)) {
-        (None, Some(note)) => vec![Event { warning: true, reason: "CircuitOpened", note }],
+        (None, Some(note)) => events.push(Event { warning: true, reason: "CircuitOpened", note }),
         (Some(_), None) => {
             let note = "the destination is served again".to_owned();
-            vec![Event { warning: false, reason: "CircuitClosed", note }]
+            events.push(Event { warning: false, reason: "CircuitClosed", note });
         }
-        _ => Vec::new(),
+        _ => {}
     }
+    events
 }
 
 /// Whether a status is worth writing: conditions at once, figures when `age` has reached `interval`.
@@ -214,9 +185,8 @@ pub fn worth_writing(
     let plain = |status: &DestinationStatus| {
         let mut status = DestinationStatus { delivery: None, ..status.clone() };
         // A token of a few seconds is renewed all the time.
-        status.credentials = status
-            .credentials
-            .map(|it| CredentialsStatus { refresh_failures: it.refresh_failures, ..CredentialsStatus::default() });
+        status.credentials =
+            status.credentials.map(|it| CredentialsStatus { expires_at: None, last_refresh_time: None, ..it });
         status.conditions.iter_mut().for_each(|condition| condition.message.clear());
         status
     };

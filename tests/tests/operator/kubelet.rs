@@ -63,6 +63,20 @@ pub async fn run_pod_with(place: &Place, integration: &str, pod: &str, variables
     Worker { process, url: format!("http://127.0.0.1:{port}/hook"), admin: format!("http://127.0.0.1:{admin}") }
 }
 
+/// Shows a pod what Secrets hold now, as the kubelet does after a while.
+pub async fn show_secrets(place: &Place, integration: &str, pod: &str) {
+    let deployment = place.all::<Deployment>().get(&names::child(integration)).await.expect("the Deployment is there");
+    let spec = deployment.spec.and_then(|spec| spec.template.spec).expect("a Deployment has a pod template");
+    for volume in spec.volumes.iter().flatten().filter(|volume| volume.secret.is_some()) {
+        for (key, content) in content(place, volume).await {
+            let path = place.scratch.path().join(pod).join(&volume.name).join(key);
+            let new = path.with_extension("new");
+            fs::write(&new, content).expect("a file can be written");
+            fs::rename(&new, &path).expect("a file can be renamed");
+        }
+    }
+}
+
 /// The files of a volume; an optional Secret that is missing has none.
 async fn content(place: &Place, volume: &Volume) -> BTreeMap<String, Vec<u8>> {
     if let Some(source) = &volume.config_map {

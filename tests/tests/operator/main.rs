@@ -5,6 +5,7 @@
 
 mod api_server;
 mod batch;
+mod broker;
 mod canary;
 mod circuit;
 mod conditions;

@@ -262,8 +262,21 @@ impl Place {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
     {
+        self.condition_within::<K>(name, (kind, status, reason), PATIENCE).await
+    }
+
+    /// Waits for this kind, status and reason of a condition for so long, and gives its message.
+    pub async fn condition_within<K>(
+        &self,
+        name: &str,
+        (kind, status, reason): (&str, &str, &str),
+        patience: Duration,
+    ) -> String
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
+    {
         let objects = self.all::<K>();
-        until(&format!("{kind}={status}/{reason} of {name}"), PATIENCE, async || {
+        until(&format!("{kind}={status}/{reason} of {name}"), patience, async || {
             let found = objects.get(name).await.map_err(|error| error.to_string())?;
             let found = serde_json::to_value(found).map_err(|error| error.to_string())?;
             let mut conditions = found["status"]["conditions"].as_array().into_iter().flatten();

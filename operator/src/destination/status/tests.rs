@@ -46,7 +46,7 @@ fn lane(credentials_refused: bool, failures: u64) -> LaneView {
 }
 
 fn reasons(findings: &[Finding], lanes: &[LaneView]) -> Vec<(String, String)> {
-    let status = status(&destination(), findings, lanes, lanes.len(), Timestamp::UNIX_EPOCH);
+    let status = status(&destination(), findings, lanes, None, lanes.len(), Timestamp::UNIX_EPOCH);
     status.conditions.into_iter().map(|condition| (condition.status, condition.reason)).collect()
 }
 
@@ -122,7 +122,7 @@ fn what_was_said_about_our_credentials_is_told() {
         reason: Some("the token endpoint login.example answered 401: invalid_client".into()),
         ..CircuitRecord::closed(Timestamp::UNIX_EPOCH)
     });
-    let told = status(&destination(), &[], &[refused], 1, Timestamp::UNIX_EPOCH);
+    let told = status(&destination(), &[], &[refused], None, 1, Timestamp::UNIX_EPOCH);
     for kind in ["CredentialsValid", "Healthy"] {
         let condition = told.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
         assert!(
@@ -140,7 +140,7 @@ fn of_several_tokens_the_first_to_end_is_told_and_their_renewal_is_no_news() {
         lane.reports[0].token = Some(TokenReport { expires: at(expires), granted: at(granted), failures, requests: 1 });
         lane
     };
-    let told = |lanes: &[LaneView]| status(&destination(), &[], lanes, 1, Timestamp::UNIX_EPOCH);
+    let told = |lanes: &[LaneView]| status(&destination(), &[], lanes, None, 1, Timestamp::UNIX_EPOCH);
     let one = told(&[with(300, 10, 0), with(200, 20, 3)]);
     let credentials = one.credentials.clone().unwrap();
     assert_eq!(credentials.expires_at, at(200).map(Time));
@@ -156,7 +156,7 @@ fn of_several_tokens_the_first_to_end_is_told_and_their_renewal_is_no_news() {
 
 #[test]
 fn figures_are_folded_over_all_that_send_here() {
-    let folded = status(&destination(), &[], &[lane(false, 0), lane(false, 0)], 2, Timestamp::UNIX_EPOCH);
+    let folded = status(&destination(), &[], &[lane(false, 0), lane(false, 0)], None, 2, Timestamp::UNIX_EPOCH);
     let delivery = folded.delivery.unwrap();
     assert_eq!((folded.used_by, delivery.delivered, delivery.pending, delivery.dead_letters), (Some(2), 4, 2, 6));
     assert_eq!(delivery.last_success_time, Timestamp::from_second(50).ok().map(Time));
@@ -182,8 +182,8 @@ fn an_open_circuit_is_shown_with_its_cause_and_told_once() {
             ..CircuitRecord::closed(now)
         };
         let open = LaneView { circuit: Some(circuit), ..lane(false, 0) };
-        let before = status(&destination(), &[], &[lane(false, 0)], 1, now);
-        let after = status(&destination(), &[], &[open], 1, now);
+        let before = status(&destination(), &[], &[lane(false, 0)], None, 1, now);
+        let after = status(&destination(), &[], &[open], None, 1, now);
         let of = |kind: &str| after.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
         assert_eq!((of("CircuitClosed").status.as_str(), of("CircuitClosed").reason.as_str()), ("False", reason));
         assert_eq!((of("Healthy").status.as_str(), of("Ready").status.as_str()), ("False", "True"));
@@ -201,9 +201,9 @@ fn an_open_circuit_is_shown_with_its_cause_and_told_once() {
 #[test]
 fn a_limit_is_shown_where_the_spec_or_the_destination_sets_one() {
     let now = Timestamp::from_second(100).unwrap();
-    assert_eq!(status(&destination(), &[], &[lane(false, 0)], 1, now).rate_limit, None);
+    assert_eq!(status(&destination(), &[], &[lane(false, 0)], None, 1, now).rate_limit, None);
     let limit = LimitRecord { closed_until: 130_000, factor: 490, ..LimitRecord::default() };
     let limited = LaneView { limit: Some(limit), ..lane(false, 0) };
-    let shown = status(&destination(), &[], &[limited], 1, now).rate_limit.unwrap();
+    let shown = status(&destination(), &[], &[limited], None, 1, now).rate_limit.unwrap();
     assert_eq!((shown.used_percent, shown.reset_at), (Some(49), Timestamp::from_second(130).ok().map(Time)));
 }

@@ -1,0 +1,275 @@
+//! `ropeway login`: a person consents in a browser, and the tokens go into the Secret from which the operator goes on
+//! (RFC 6749 §4.1 with the proof of RFC 7636 and the loopback address of RFC 8252 §7.3).
+
+use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use axum::{Router, extract::Query, response::Html, routing::get};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use ropeway_auth::{
+    address::AddressPolicy,
+    keyring::Keyring,
+    oauth2::{answer::Grant, client::Client, request::Exchange},
+    secret::Secrets,
+    token::TokenError,
+};
+use ropeway_crds::{
+    Destination,
+    auth::{Auth, OAuth2},
+    names::token_secret,
+};
+use ropeway_operator::destination::broker::{decide::Held, secret_of};
+use secrecy::SecretString;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::io::{ClusterError, Namespace};
+
+/// `ropeway login`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LoginArgs {
+    /// The Destination.
+    pub destination: String,
+    /// The namespace; the kubeconfig's own where it is not given.
+    #[arg(long, short)]
+    pub namespace: Option<String>,
+    /// Where the browser comes back to; port 0 takes a free one. Register `http://127.0.0.1:PORT/callback` with the server.
+    #[arg(long, default_value = "127.0.0.1:8250")]
+    pub listen: SocketAddr,
+    /// How long to wait for consent, in seconds.
+    #[arg(long, default_value_t = 300)]
+    pub wait: u64,
+}
+
+/// Nobody was logged in.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// The cluster can't be asked.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// There is nothing to log in to.
+    #[error(
+        "the Destination {0:?} has no spec.auth.oauth2 with the grant AuthorizationCode; only such a one needs a login"
+    )]
+    NoConsentNeeded(String),
+    /// The browser can't come back.
+    #[error("failed to listen on {address}; choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Nobody consented in time.
+    #[error("nobody consented within {0} s; run the command again")]
+    TooLate(u64),
+    /// Consent was not given.
+    #[error("the server came back with {0}")]
+    Denied(String),
+    /// The answer belongs to another login.
+    #[error("the browser came back with the state of another login; run the command again")]
+    OtherState,
+    /// There is no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The consent is good for one access token only.
+    #[error("the server gave no refresh token; ask for it in spec.auth.oauth2.scopes, often by offline_access")]
+    NoRefreshToken,
+    /// The authorization endpoint is no address.
+    #[error("the authorization endpoint is no URL")]
+    Url,
+}
+
+/// What the browser brings back.
+#[derive(Debug, Deserialize)]
+struct Callback {
+    code: Option<SecretString>,
+    state: Option<String>,
+    error: Option<String>,
+}
+
+/// What only we know of a login.
+struct Challenge {
+    state: String,
+    verifier: SecretString,
+    hash: String,
+}
+
+impl Challenge {
+    fn new() -> Self {
+        let random = || BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+        let verifier = random();
+        let hash = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+        Self { state: random(), verifier: verifier.into(), hash }
+    }
+}
+
+/// Logs a person in.
+///
+/// # Errors
+/// See [`LoginError`]; no text holds a token.
+pub async fn run(args: LoginArgs) -> Result<ExitCode, LoginError> {
+    let cluster = Namespace::open(args.namespace.as_deref()).await?;
+    let destination = cluster.destination(&args.destination).await?;
+    let auth = destination.spec.auth.as_ref().filter(|auth| auth.is_brokered());
+    let spec = auth.and_then(|auth| auth.oauth2.as_ref()).filter(|spec| spec.refresh_token.is_none());
+    let Some(spec) = spec else { return Err(LoginError::NoConsentNeeded(args.destination)) };
+    // From here everything can be reached that the person can reach.
+    let everywhere = ["0.0.0.0/0".to_owned(), "::/0".to_owned()];
+    let addresses = AddressPolicy::new(&everywhere).unwrap_or_default();
+    let keyring = Keyring::new(secrets(&destination, &cluster).await?, Arc::new(addresses));
+    let client = Client::new(spec.clone(), &keyring);
+    let material = client.material()?;
+    let listener = TcpListener::bind(args.listen).await;
+    let listener = listener.map_err(|source| LoginError::Listen { address: args.listen, source })?;
+    let port = listener.local_addr().map_err(|source| LoginError::Listen { address: args.listen, source })?.port();
+    let redirect = format!("http://127.0.0.1:{port}/callback");
+    let challenge = Challenge::new();
+    let endpoint = client.authorization_endpoint().await?;
+    let address = address(&endpoint, spec, &material.client_id, &redirect, &challenge)?;
+    println!("open this address in a browser, and consent:\n\n{address}\n");
+    let code = consent(listener, &challenge, args.wait).await?;
+    let exchange = Exchange::Code { code: &code, verifier: &challenge.verifier, redirect: &redirect };
+    let Grant { access, refresh, consent_expires } = client.ask(exchange, &material).await?;
+    let held = Held {
+        access: Some(access.value),
+        expires: access.expires,
+        refreshed: Some(Timestamp::now()),
+        refresh: Some(refresh.ok_or(LoginError::NoRefreshToken)?),
+        consent_expires,
+        ..Held::default()
+    };
+    cluster.replace_secret(&token_secret(&args.destination), |found| secret_of(&destination, found, &held)).await?;
+    println!("the tokens are in the Secret {}; the operator renews them from now on", token_secret(&args.destination));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where a person consents.
+fn address(
+    endpoint: &str,
+    spec: &OAuth2,
+    client_id: &str,
+    redirect: &str,
+    challenge: &Challenge,
+) -> Result<String, LoginError> {
+    let mut url = reqwest::Url::parse(endpoint).map_err(|_| LoginError::Url)?;
+    let mut query = url.query_pairs_mut();
+    query.append_pair("response_type", "code").append_pair("client_id", client_id);
+    query.append_pair("redirect_uri", redirect).append_pair("state", &challenge.state);
+    query.append_pair("code_challenge", &challenge.hash).append_pair("code_challenge_method", "S256");
+    if let Some(scopes) = &spec.scopes {
+        query.append_pair("scope", &scopes.join(" "));
+    }
+    if let Some(audience) = &spec.audience {
+        query.append_pair("audience", audience);
+    }
+    for parameter in spec.parameters.iter().flatten() {
+        query.append_pair(&parameter.name, &parameter.value);
+    }
+    drop(query);
+    Ok(url.into())
+}
+
+/// Waits until the browser comes back.
+async fn consent(listener: TcpListener, challenge: &Challenge, wait: u64) -> Result<SecretString, LoginError> {
+    let (told, mut came) = mpsc::channel::<Callback>(1);
+    let receive = move |Query(callback): Query<Callback>| {
+        let told = told.clone();
+        async move {
+            let page = match (&callback.code, &callback.error) {
+                (Some(_), None) => "<p>This window can be closed; the command has what it needs.</p>",
+                _ => "<p>No consent was given. See the command for what the server said.</p>",
+            };
+            let _ = told.try_send(callback);
+            Html(page)
+        }
+    };
+    let router = Router::new().route("/callback", get(receive));
+    let stop = CancellationToken::new();
+    let ended = stop.clone().cancelled_owned();
+    let serving = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(ended).into_future());
+    let callback = timeout(Duration::from_secs(wait), came.recv()).await;
+    // The page is sent to its end.
+    stop.cancel();
+    let _ = timeout(Duration::from_secs(2), serving).await;
+    let callback = callback.ok().flatten().ok_or(LoginError::TooLate(wait))?;
+    judge(callback, challenge)
+}
+
+fn judge(callback: Callback, challenge: &Challenge) -> Result<SecretString, LoginError> {
+    let Callback { code, state, error } = callback;
+    if state.as_deref() != Some(challenge.state.as_str()) {
+        return Err(LoginError::OtherState);
+    }
+    match (code, error) {
+        (Some(code), None) => Ok(code),
+        (_, error) => {
+            let error = error.unwrap_or_else(|| "neither code nor error".into());
+            Err(LoginError::Denied(error.chars().filter(|letter| !letter.is_control()).take(80).collect()))
+        }
+    }
+}
+
+async fn secrets(destination: &Destination, cluster: &Namespace) -> Result<Secrets, LoginError> {
+    let mut values = BTreeMap::new();
+    for key in destination.spec.auth.iter().flat_map(Auth::secret_keys) {
+        if let Some(value) = cluster.secret_value(&key).await? {
+            values.insert(key, value);
+        }
+    }
+    let mut settings = BTreeMap::new();
+    for (_, key) in ropeway_crds::reference::destination_settings(&destination.spec) {
+        if let Some(value) = cluster.setting(&key).await? {
+            settings.insert(ropeway_crds::secret_ref::SecretKeyRef { name: key.name, key: key.key }, value);
+        }
+    }
+    Ok(Secrets::held(values, settings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn callback(code: Option<&str>, state: Option<&str>, error: Option<&str>) -> Callback {
+        let owned = |text: &str| text.to_owned();
+        Callback { code: code.map(|code| owned(code).into()), state: state.map(owned), error: error.map(owned) }
+    }
+
+    #[test]
+    fn only_the_answer_to_this_login_is_taken() {
+        let challenge = Challenge { state: "mine".into(), verifier: "v".to_owned().into(), hash: "h".into() };
+        let told = |callback| match judge(callback, &challenge) {
+            Ok(_) => "taken".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(told(callback(Some("c"), Some("mine"), None)), "taken");
+        for other in [callback(Some("c"), Some("other"), None), callback(Some("c"), None, None)] {
+            assert!(told(other).contains("another login"));
+        }
+        let denied = callback(None, Some("mine"), Some("access_denied"));
+        assert_eq!(told(denied), "the server came back with access_denied");
+        assert!(told(callback(None, Some("mine"), None)).contains("neither code nor error"));
+    }
+
+    #[test]
+    fn the_address_asks_for_a_code_with_proof() {
+        let spec: OAuth2 = serde_json::from_value(serde_json::json!({
+            "grant": "AuthorizationCode", "issuer": "https://a", "clientId": { "value": "id" },
+            "scopes": ["openid", "offline_access"], "parameters": [{ "name": "prompt", "value": "consent" }],
+        }))
+        .unwrap();
+        let challenge = Challenge::new();
+        let address =
+            address("https://a/auth?tenant=1", &spec, "id", "http://127.0.0.1:1/callback", &challenge).unwrap();
+        let url = reqwest::Url::parse(&address).unwrap();
+        let query: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+        let of = |name: &str| query[name].as_str();
+        assert_eq!((of("tenant"), of("response_type"), of("client_id")), ("1", "code", "id"));
+        assert_eq!((of("scope"), of("prompt")), ("openid offline_access", "consent"));
+        assert_eq!((of("code_challenge_method"), of("code_challenge").len()), ("S256", 43));
+        assert!(!address.contains(secrecy::ExposeSecret::expose_secret(&challenge.verifier)));
+    }
+}
