@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod http;
 mod judge;
 mod no_http;
+mod probe;
 mod request;
 pub mod search;
 

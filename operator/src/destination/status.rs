@@ -11,6 +11,7 @@ use ropeway_crds::{
     condition::{ConditionType, Finding, Reason, bounded, conditions},
     counters::Counts,
     limits::RatePolicy,
+    proof::{Shown, Verdict},
     report::Failure,
     status::{CircuitStatus, DestinationDelivery, DestinationStatus, LastError, RateLimitStatus},
 };
@@ -33,7 +34,12 @@ pub fn status(
         [first, ..] => first.clone(),
     };
     let circuit = newest_circuit(lanes);
-    let mut all = vec![ready.clone(), healthy(lanes, circuit), credentials(lanes), circuit_closed(lanes, circuit)];
+    let mut all = vec![
+        ready.clone(),
+        healthy(lanes, circuit),
+        credentials(&destination.spec, lanes),
+        circuit_closed(lanes, circuit),
+    ];
     if ready.status == Some(false) {
         all.push(Finding::holds(ConditionType::Stalled, ready.reason, ready.message));
     }
@@ -118,13 +124,25 @@ fn healthy(lanes: &[LaneView], circuit: Option<&CircuitRecord>) -> Finding {
     }
 }
 
-fn credentials(lanes: &[LaneView]) -> Finding {
+fn credentials(spec: &DestinationSpec, lanes: &[LaneView]) -> Finding {
     let kind = ConditionType::CredentialsValid;
     let mut reports = lanes.iter().flat_map(|lane| &lane.reports).peekable();
     if reports.peek().is_none() {
         return Finding::unknown(kind, Reason::Pending, "no worker sends here");
     }
-    match reports.any(|report| report.credentials_refused) {
+    let proofs = lanes.iter().filter(|_| spec.probe.is_some()).filter_map(|lane| lane.proof.as_ref()?.shown.as_ref());
+    let refused = reports.any(|report| report.credentials_refused);
+    match proofs.max_by_key(|shown| shown.time) {
+        Some(Shown { verdict: Verdict::Refused, message, .. }) => {
+            let message = format!("{message}; renew the Secret in spec.auth");
+            return Finding::fails(kind, Reason::CredentialsRefused, message);
+        }
+        Some(Shown { verdict: Verdict::Accepted, message, .. }) if !refused => {
+            return Finding::holds(kind, Reason::CredentialsProven, message);
+        }
+        _ => {}
+    }
+    match refused {
         true => Finding::fails(
             kind,
             Reason::CredentialsRefused,
