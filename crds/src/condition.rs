@@ -70,6 +70,8 @@ words! {
         DeadLettersGrowing,
         /// The destination refuses our credentials.
         CredentialsRefused,
+        /// No access token can be had: its server does not answer, or fails.
+        TokenUnavailable,
         /// Credentials are accepted, or were not refused yet.
         CredentialsAccepted,
         /// A probe has shown that credentials are accepted.

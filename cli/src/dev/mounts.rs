@@ -8,7 +8,7 @@ use std::{
 };
 
 use kube::ResourceExt;
-use ropeway_worker::secret::Secrets;
+use ropeway_auth::secret::Secrets;
 
 use super::{DevError, file_error};
 use crate::manifest::Manifests;

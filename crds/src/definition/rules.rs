@@ -63,6 +63,8 @@ fn check(base: fn() -> Value, errors: fn(Value) -> String, rows: &[(&str, Value,
     }
 }
 
+mod auth;
+mod probe;
 mod webhook;
 
 #[test]
@@ -201,33 +203,6 @@ fn rules_of_destinations() {
                 "must not be longer",
             ),
             ("/spec/delivery", json!({ "timeout": "1s" }), json!({ "timeout": "0s" }), "longer than 0s"),
-            ("/spec/probe", json!({ "path": "/me" }), json!({}), "exactly one of path and url"),
-            (
-                "/spec/probe",
-                json!({ "url": "https://a.example/me", "interval": "10s" }),
-                json!({ "path": "/me", "interval": "9s" }),
-                "at least 10s",
-            ),
-            (
-                "/spec/probe",
-                json!({ "url": "https://a.example/me" }),
-                json!({ "url": "https://u:p@a.example/me" }),
-                "put them in auth",
-            ),
-            (
-                "/spec",
-                json!({ "provider": { "http": { "url": "https://a.example" } }, "probe": { "path": "/me" },
-                    "auth": { "apiKey": { "in": "Query", "name": "key", "value": secret() } } }),
-                json!({ "provider": { "http": { "url": "https://a.example" } }, "probe": { "path": "/me" },
-                    "auth": { "apiKey": { "in": "Body", "name": "key", "value": secret() } } }),
-                "a probe has no body",
-            ),
-            (
-                "/spec",
-                json!({ "provider": { "nats": { "subject": "a" } } }),
-                json!({ "provider": { "nats": { "subject": "a" } }, "probe": { "path": "/me" } }),
-                "for the http provider",
-            ),
         ],
     );
 }

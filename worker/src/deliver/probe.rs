@@ -1,6 +1,9 @@
 //! The request that proves a Destination's credentials. It carries what a delivery carries, but for the record.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use ropeway_auth::http::{Request, Response, SendFailure};
 use ropeway_crds::{
     account::Cause,
     proof::{CredentialsProbe, ProbeMethod, Verdict},
@@ -8,22 +11,23 @@ use ropeway_crds::{
 };
 use url::Url;
 
-use super::{Deliverer, credentials, http::SendFailure, missing, unusable};
-use crate::provider::{Outcome, Request, Response};
+use super::{Deliverer, missing, unusable};
+use crate::{account::Account, provider::Outcome};
 
 impl Deliverer {
     /// Makes the request. Answers what it showed, in a sentence without credential and URL query.
-    pub async fn probe(&self, probe: &CredentialsProbe) -> (Verdict, String) {
+    pub async fn probe(&self, account: &Arc<Account>, probe: &CredentialsProbe) -> (Verdict, String) {
         let request = match self.proving(probe) {
             Ok(request) => request,
             Err(outcome) => return not_made(outcome),
         };
         let shown = format!("the probe {} {}", request.method, without_query(&request.uri));
-        match self.door.send(request, self.config.delivery.timeout.std()).await {
-            Ok(response) => judge(probe, &response, &shown),
-            Err(SendFailure::Configuration(message)) => (Verdict::Refused, message),
-            Err(SendFailure::Address(refused)) => (Verdict::Unclear, format!("{shown}: {refused}")),
-            Err(SendFailure::Transport(message)) => (Verdict::Unclear, format!("{shown}: {message}")),
+        match self.prove_and_send(account, request, self.config.delivery.timeout.std()).await {
+            Err(outcome) => not_made(outcome),
+            Ok(Ok(response)) => judge(probe, &response, &shown),
+            Ok(Err(SendFailure::Configuration(message))) => (Verdict::Refused, message),
+            Ok(Err(SendFailure::Address(refused))) => (Verdict::Unclear, format!("{shown}: {refused}")),
+            Ok(Err(SendFailure::Transport(message))) => (Verdict::Unclear, format!("{shown}: {message}")),
         }
     }
 
@@ -47,11 +51,7 @@ impl Deliverer {
             ProbeMethod::Head => Method::HEAD,
             ProbeMethod::Post => Method::POST,
         };
-        let mut request = Request { method, uri, headers, body: bytes::Bytes::new() };
-        if let Some(auth) = &self.config.auth {
-            credentials::apply(auth, &self.secrets, &mut request)?;
-        }
-        Ok(request)
+        Ok(Request { method, uri, headers, body: bytes::Bytes::new() })
     }
 }
 

@@ -93,7 +93,7 @@ impl Lane {
             return (LOOK, None);
         }
         let permit = self.account.pace().permit(&self.account).await;
-        let (verdict, message) = self.deliverer.probe(probe).await;
+        let (verdict, message) = self.deliverer.probe(&self.account, probe).await;
         drop(permit);
         let sign = match verdict {
             Verdict::Accepted => Some(Sign::Answered),

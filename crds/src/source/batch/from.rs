@@ -137,7 +137,7 @@ impl BatchFrom {
         let mut keys = Vec::new();
         if let Some(BatchHttp { url: _, headers, auth, tls }) = http {
             keys.extend(headers.iter().flatten().filter_map(HttpHeader::key).cloned());
-            keys.extend(auth.iter().flat_map(Auth::secret_keys).cloned());
+            keys.extend(auth.iter().flat_map(Auth::secret_keys));
             keys.extend(tls.iter().flat_map(Tls::secret_keys));
         }
         if let Some(ObjectStoreKeys { s3, azure, gcs }) = object_store.as_ref().and_then(|it| it.credentials.as_ref()) {

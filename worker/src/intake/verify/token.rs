@@ -5,7 +5,7 @@ use http::{HeaderMap, header};
 use ropeway_crds::source::{ApiKeyPlace, ApiKeyVerification, BasicVerification, BearerVerification};
 
 use super::{SignedRequest, Verified, VerifyError, any, same, single};
-use crate::secret::Secrets;
+use ropeway_auth::secret::Secrets;
 
 /// A token in `Authorization: Bearer …`.
 pub(super) fn bearer(
