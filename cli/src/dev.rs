@@ -242,6 +242,8 @@ fn redirect(manifests: &mut Manifests, sink: std::net::SocketAddr) {
     }
     for (destination, _) in &mut manifests.destinations {
         let name = destination.name_any();
+        // The sink accepts whatever it is shown; the vendor is not to be asked.
+        destination.spec.probe = None;
         let redirected = |url: &str| format!("http://{sink}/{name}/{}", url.splitn(4, '/').nth(3).unwrap_or_default());
         let Provider { http, webhook, nats } = &mut destination.spec.provider;
         if let Some(http) = http {

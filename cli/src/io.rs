@@ -74,7 +74,7 @@ pub enum ClusterError {
         name: String,
         /// What went wrong.
         #[source]
-        source: kube::Error,
+        source: Box<kube::Error>,
     },
     /// A Secret can't be written.
     #[error("failed to write the Secret {name} of the namespace {namespace}")]
@@ -85,7 +85,7 @@ pub enum ClusterError {
         name: String,
         /// What went wrong.
         #[source]
-        source: kube::Error,
+        source: Box<kube::Error>,
     },
     /// The namespace can't be read.
     #[error(
@@ -210,7 +210,11 @@ impl Namespace {
                 Ok(_) => return Ok(()),
                 Err(kube::Error::Api(status)) if status.code == 409 && tries < TRIES => {}
                 Err(source) => {
-                    return Err(ClusterError::Write { namespace: self.name.clone(), name: name.to_owned(), source });
+                    return Err(ClusterError::Write {
+                        namespace: self.name.clone(),
+                        name: name.to_owned(),
+                        source: source.into(),
+                    });
                 }
             }
         }
@@ -225,7 +229,7 @@ impl Namespace {
             kind: K::kind(&()).into_owned(),
             namespace: self.name.clone(),
             name: name.to_owned(),
-            source,
+            source: source.into(),
         })
     }
 }

@@ -76,6 +76,8 @@ words! {
         ConsentNeeded,
         /// Credentials are accepted, or were not refused yet.
         CredentialsAccepted,
+        /// A probe has shown that credentials are accepted.
+        CredentialsProven,
         /// The Destination fails and is left alone; one request at a time tries whether it answers again.
         CircuitOpen,
         /// A person holds the Destination's circuit open.

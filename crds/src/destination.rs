@@ -7,6 +7,7 @@ use crate::{
     auth::{Auth, Tls},
     delivery::Delivery,
     limits::{Batching, CircuitBreaker, Idempotency, RateLimit},
+    proof::CredentialsProbe,
     provider::Provider,
     secret_ref::SecretKeyRef,
     status::DestinationStatus,
@@ -44,6 +45,8 @@ use crate::{
 #[x_kube(validation = Rule::new("!has(self.batching) || (has(self.provider.http) && has(self.provider.http.format) && self.provider.http.format in ['JsonArray', 'Ndjson'])").message("batching needs a provider that takes several records in one request: http with format JsonArray or Ndjson"))]
 #[x_kube(validation = Rule::new("!has(self.idempotency) || (has(self.provider.http) && (!has(self.provider.http.format) || !(self.provider.http.format in ['JsonArray', 'Ndjson'])))").message("idempotency.header is for the http provider with one record in a request"))]
 #[x_kube(validation = Rule::new("!has(self.provider.nats) || (!has(self.auth) && !has(self.tls))").message("the nats provider uses the worker's own connection to NATS; leave out auth and tls"))]
+#[x_kube(validation = Rule::new("!has(self.probe) || has(self.provider.http)").message("probe is for the http provider"))]
+#[x_kube(validation = Rule::new("!has(self.probe) || !has(self.auth) || !has(self.auth.apiKey) || self.auth.apiKey.__in__ != 'Body'").message("a probe has no body that an API key could be put into; use Header or Query, or leave the probe out"))]
 #[serde(rename_all = "camelCase")]
 pub struct DestinationSpec {
     /// What the Destination speaks.
@@ -62,6 +65,8 @@ pub struct DestinationSpec {
     pub batching: Option<Batching>,
     /// How it can tell a repeat.
     pub idempotency: Option<Idempotency>,
+    /// A cheap request that proves the credentials.
+    pub probe: Option<CredentialsProbe>,
 }
 
 impl DestinationSpec {

@@ -29,6 +29,7 @@ pub mod mapping;
 pub mod names;
 pub mod pointer;
 pub mod poll;
+pub mod proof;
 pub mod provider;
 pub mod reference;
 pub mod report;

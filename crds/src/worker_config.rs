@@ -10,6 +10,7 @@ use crate::{
     limits::{BatchPolicy, BreakerPolicy, RatePolicy},
     mapping::{Dedup, Expression, Ordering},
     names::{LaneId, NamespaceNames, ShortUid, hash},
+    proof::CredentialsProbe,
     provider::Provider,
     schema::OnViolation,
     source::{BatchSource, Poll, Verification, WebhookTls},
@@ -204,6 +205,9 @@ pub struct LaneConfig {
     pub batch: BatchPolicy,
     /// The header with the idempotency key.
     pub idempotency_header: Option<String>,
+    /// A request that proves the credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<CredentialsProbe>,
 }
 
 /// When a lane is held instead of filling the dead letters, with nothing left open.

@@ -103,7 +103,7 @@ impl Scene {
     /// As [`Scene::new`].
     pub async fn with_urls(spec: Value, urls: &[(&str, &str)]) -> Result<Self, Error> {
         let urls = urls.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect();
-        Self::prepare(NatsServer::start().await?, spec, urls, Vec::new()).await
+        Self::set(NatsServer::start().await?, spec, urls, Vec::new()).await
     }
 
     /// The same, with entries of Secrets of its own: name, key and value.
@@ -112,7 +112,7 @@ impl Scene {
     /// As [`Scene::new`].
     pub async fn with_secrets(spec: Value, secrets: &[(&str, &str, &str)]) -> Result<Self, Error> {
         let own = secrets.iter().map(|(name, key, value)| ((*name).into(), (*key).into(), (*value).into()));
-        Self::prepare(NatsServer::start().await?, spec, Vec::new(), own.collect()).await
+        Self::set(NatsServer::start().await?, spec, Vec::new(), own.collect()).await
     }
 
     /// The same, with both.
@@ -130,10 +130,10 @@ impl Scene {
     /// # Errors
     /// As [`Scene::new`].
     pub async fn on(nats: NatsServer, spec: Value) -> Result<Self, Error> {
-        Self::prepare(nats, spec, Vec::new(), Vec::new()).await
+        Self::set(nats, spec, Vec::new(), Vec::new()).await
     }
 
-    async fn prepare(
+    async fn set(
         nats: NatsServer,
         spec: Value,
         urls: Vec<(String, String)>,
@@ -215,7 +215,7 @@ impl Scene {
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn set(&mut self, config_map: &str, key: &str, value: &str) -> Result<(), Error> {
+    pub fn set_config_map(&mut self, config_map: &str, key: &str, value: &str) -> Result<(), Error> {
         self.mounted.config_maps.push((config_map.into(), key.into(), value.into()));
         mount(&self.scratch, "config-maps", config_map, key, value)
     }
@@ -224,7 +224,7 @@ impl Scene {
     ///
     /// # Errors
     /// When there is none.
-    pub fn unset(&mut self, config_map: &str, key: &str) -> Result<(), Error> {
+    pub fn unset_config_map(&mut self, config_map: &str, key: &str) -> Result<(), Error> {
         let path = self.scratch.path().join("config-maps").join(config_map).join(key);
         std::fs::remove_file(&path).map_err(crate::error::file("remove", &path))
     }

@@ -4,6 +4,7 @@
 
 mod judge;
 mod no_http;
+mod probe;
 mod prove;
 mod request;
 pub mod search;

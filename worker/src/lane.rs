@@ -14,6 +14,7 @@ mod hold;
 mod ordered;
 mod prepare;
 mod probe;
+mod prover;
 mod relief;
 mod work;
 

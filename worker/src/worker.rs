@@ -185,6 +185,9 @@ impl Worker {
         taking.spawn(Sweeper { lanes: swept, broker: broker.clone() }.run(stop.clone()));
         taking.spawn(watched.run(broker, stop.clone()));
         for (lane, state) in lanes {
+            if let Some(probe) = lane.config.probe.clone().filter(|_| lane.mode == Mode::Send) {
+                taking.spawn(Arc::clone(&lane).prove(probe, state.clone(), stop.clone()));
+            }
             taking.spawn(lane.run(state, stop.clone()));
         }
         for poller in pollers {

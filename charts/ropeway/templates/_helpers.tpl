@@ -60,7 +60,7 @@ capabilities:
 
 {{/*
 What the operator calls, and nothing else. It creates no pods (Deployments do), reads Secrets only by name unless
-watchSecrets is set, and gives no rights to anybody.
+watchSecrets is set, writes them only where tokenBroker is enabled, and gives no rights to anybody.
 */}}
 {{- define "ropeway.rules" -}}
 - apiGroups: [ropeway.dev]
@@ -86,7 +86,12 @@ watchSecrets is set, and gives no rights to anybody.
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get{{ if .Values.watchSecrets }}, list, watch{{ end }}]
+  verbs: [get{{ if .Values.watchSecrets }}, list, watch{{ end }}{{ if .Values.tokenBroker.enabled }}, create, update{{ end }}]
+{{- if .Values.tokenBroker.enabled }}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, patch]
+{{- end }}
 - apiGroups: [""]
   resources: [serviceaccounts, namespaces, persistentvolumeclaims]
   verbs: [get]

@@ -65,6 +65,7 @@ fn check(base: fn() -> Value, errors: fn(Value) -> String, rows: &[(&str, Value,
 }
 
 mod auth;
+mod probe;
 mod webhook;
 
 #[test]

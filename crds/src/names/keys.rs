@@ -39,6 +39,11 @@ pub fn token_key(destination: &ShortUid) -> String {
     format!("token.{destination}")
 }
 
+/// The KV key of what a Destination's probe showed.
+pub fn proof_key(destination: &ShortUid) -> String {
+    format!("proof.{destination}")
+}
+
 /// The KV key that says that a lane is held.
 pub fn hold_key(lane: &LaneId) -> String {
     format!("hold.{lane}")

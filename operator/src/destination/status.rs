@@ -41,7 +41,7 @@ pub fn status(
     let mut all = vec![
         ready.clone(),
         healthy(lanes, circuit),
-        credentials(lanes, circuit, tokens, now),
+        credentials(&destination.spec, lanes, circuit, tokens, now),
         circuit_closed(lanes, circuit),
     ];
     if ready.status == Some(false) {

@@ -192,6 +192,7 @@ fn lane_views(integration: &Integration, figures: &Figures, workers: &Workers, s
         reports: workers.lane(&destination.name).cloned().collect(),
         circuit: shared.circuits.get(&destination.name).cloned(),
         limit: shared.limits.get(&destination.name).cloned(),
+        proof: shared.proofs.get(&destination.name).cloned(),
     };
     integration.spec.destinations.iter().map(view).collect()
 }

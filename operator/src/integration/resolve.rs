@@ -297,6 +297,7 @@ fn lane_config(
         rate: RatePolicy::resolve(spec.rate_limit.as_ref()),
         batch,
         idempotency_header: one_by_one.then(|| header.to_owned()),
+        probe: spec.probe.clone(),
     }
 }
 

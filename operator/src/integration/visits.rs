@@ -14,6 +14,7 @@ use ropeway_crds::{
     account::{CircuitRecord, LimitRecord},
     condition::Finding,
     counters::Counts,
+    proof::ProofRecord,
     report::LaneReport,
     status::IntegrationStatus,
 };
@@ -78,6 +79,8 @@ pub struct LaneView {
     pub circuit: Option<CircuitRecord>,
     /// The rate limit of the Destination.
     pub limit: Option<LimitRecord>,
+    /// What the Destination's probe showed.
+    pub proof: Option<ProofRecord>,
 }
 
 /// What of an object wakes the reconciler: everything but its status.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ropeway_crds::{
     account::{CircuitRecord, LaneHold, LimitRecord},
-    names::{NamespaceNames, circuit_key, hold_key, limit_key},
+    names::{NamespaceNames, circuit_key, hold_key, limit_key, proof_key},
+    proof::ProofRecord,
 };
 use serde::de::DeserializeOwned;
 
@@ -20,6 +21,8 @@ pub struct Shared {
     pub circuits: BTreeMap<String, CircuitRecord>,
     /// The rate limits of their Destinations.
     pub limits: BTreeMap<String, LimitRecord>,
+    /// What their Destinations' probes showed.
+    pub proofs: BTreeMap<String, ProofRecord>,
     /// Lanes that are held, and why.
     pub holds: BTreeMap<String, LaneHold>,
 }
@@ -35,7 +38,8 @@ pub async fn shared(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Share
         .lanes
         .iter()
         .flat_map(|lane| {
-            let account = lane.account.iter().flat_map(|account| [circuit_key(account), limit_key(account)]);
+            let account =
+                lane.account.iter().flat_map(|account| [circuit_key(account), limit_key(account), proof_key(account)]);
             account.chain([hold_key(&lane.lane)])
         })
         .map(subject)
@@ -48,6 +52,7 @@ pub async fn shared(jetstream: &JetStream, plan: &JetStreamPlan) -> Result<Share
         let read = |key: String| values.get(&subject(key));
         if let Some(account) = &lane.account {
             shared.circuits.extend(parsed(read(circuit_key(account))).map(|record| (name(), record)));
+            shared.proofs.extend(parsed(read(proof_key(account))).map(|record| (name(), record)));
             shared.limits.extend(parsed(read(limit_key(account))).map(|record| (name(), record)));
         }
         shared.holds.extend(parsed(read(hold_key(&lane.lane))).map(|record| (name(), record)));

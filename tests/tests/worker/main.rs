@@ -26,6 +26,7 @@ mod poll_command;
 mod poll_kills;
 mod poll_trouble;
 mod portions;
+mod probe;
 mod request;
 mod schema;
 mod server;

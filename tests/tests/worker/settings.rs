@@ -21,8 +21,8 @@ async fn arrived(scene: &Scene, count: usize) {
 async fn a_value_out_of_a_config_map_is_followed_and_waited_for() {
     let from = |key: &str| json!({ "valueFrom": { "configMapKeyRef": { "name": "settings", "key": key } } });
     let mut scene = Scene::new(webhook_to(&["crm"])).await.expect("a scene");
-    scene.set("settings", "team", "growth\n").expect("it is written");
-    scene.set("settings", "user", "robot").expect("it is written");
+    scene.set_config_map("settings", "team", "growth\n").expect("it is written");
+    scene.set_config_map("settings", "user", "robot").expect("it is written");
     let mut header = from("team");
     header["name"] = json!("X-Team");
     scene.account["provider"] = json!({ "http": { "headers": [header] } });
@@ -35,7 +35,7 @@ async fn a_value_out_of_a_config_map_is_followed_and_waited_for() {
         |index: usize, name: &str| scene.receiver.arrivals()[index].headers[name].to_str().expect("text").to_owned();
     assert_eq!((said(0, "x-team").as_str(), said(0, "authorization").as_str()), ("growth", "Basic cm9ib3Q6"));
 
-    scene.set("settings", "team", "sales").expect("it is written");
+    scene.set_config_map("settings", "team", "sales").expect("it is written");
     // What is read is at most two seconds old.
     let mut sent = 1;
     until("the new value is in use", Duration::from_secs(30), async || {
@@ -48,7 +48,7 @@ async fn a_value_out_of_a_config_map_is_followed_and_waited_for() {
     .await
     .expect("it is followed");
 
-    scene.unset("settings", "user").expect("it is removed");
+    scene.unset_config_map("settings", "user").expect("it is removed");
     // What was read before may be used for two more seconds.
     until("the status says why", PATIENCE, async || {
         scene.store([format!("again-{sent}")]).await.map_err(|error| error.to_string())?;
@@ -62,7 +62,7 @@ async fn a_value_out_of_a_config_map_is_followed_and_waited_for() {
     .expect("it is told");
     let before = scene.receiver.arrivals().len();
     assert!(before < sent, "nothing may be sent without it");
-    scene.set("settings", "user", "other").expect("it is written");
+    scene.set_config_map("settings", "user", "other").expect("it is written");
     arrived(&scene, sent).await;
     for arrival in &scene.receiver.arrivals()[before..] {
         assert_eq!(arrival.headers["authorization"], "Basic b3RoZXI6");

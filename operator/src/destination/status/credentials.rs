@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use ropeway_crds::{
+    DestinationSpec,
     account::{Cause, CircuitRecord, CircuitState},
     condition::{ConditionType, Finding, Reason, bounded},
+    proof::{Shown, Verdict},
     status::{CredentialsStatus, DestinationStatus},
 };
 
@@ -23,6 +25,7 @@ pub(super) fn refused(kind: ConditionType, circuit: Option<&CircuitRecord>) -> F
 
 /// Whether they are valid, as far as that is known.
 pub(super) fn credentials(
+    spec: &DestinationSpec,
     lanes: &[LaneView],
     circuit: Option<&CircuitRecord>,
     tokens: Option<&View>,
@@ -38,6 +41,17 @@ pub(super) fn credentials(
     }
     if reports.any(|report| report.credentials_refused) {
         return refused(kind, circuit);
+    }
+    let proofs = lanes.iter().filter(|_| spec.probe.is_some()).filter_map(|lane| lane.proof.as_ref()?.shown.as_ref());
+    match proofs.max_by_key(|shown| shown.time) {
+        Some(Shown { verdict: Verdict::Refused, message, .. }) => {
+            let message = format!("{message}; renew the Secret in spec.auth");
+            return Finding::fails(kind, Reason::CredentialsRefused, message);
+        }
+        Some(Shown { verdict: Verdict::Accepted, message, .. }) => {
+            return Finding::holds(kind, Reason::CredentialsProven, message);
+        }
+        _ => {}
     }
     match circuit.filter(|circuit| circuit.state != CircuitState::Closed && circuit.cause == Some(Cause::Token)) {
         // Whether they are valid can't be said by anybody just now.

@@ -42,6 +42,7 @@ fn lane(credentials_refused: bool, failures: u64) -> LaneView {
         }],
         circuit: None,
         limit: None,
+        proof: None,
     }
 }
 
@@ -206,4 +207,30 @@ fn a_limit_is_shown_where_the_spec_or_the_destination_sets_one() {
     let limited = LaneView { limit: Some(limit), ..lane(false, 0) };
     let shown = status(&destination(), &[], &[limited], None, 1, now).rate_limit.unwrap();
     assert_eq!((shown.used_percent, shown.reset_at), (Some(49), Timestamp::from_second(130).ok().map(Time)));
+}
+
+#[test]
+fn what_a_probe_showed_stands_in_the_condition_while_there_is_one() {
+    use ropeway_crds::proof::{ProofRecord, Shown, Verdict};
+    let shown = |verdict| {
+        let message = "the probe GET https://api.example.com/me answered 200".to_owned();
+        let shown = Some(Shown { time: Timestamp::UNIX_EPOCH, verdict, message });
+        LaneView { proof: Some(ProofRecord { next: Timestamp::UNIX_EPOCH, shown }), ..lane(false, 0) }
+    };
+    let mut probed = destination();
+    probed.spec.probe = serde_json::from_value(json!({ "path": "/me" })).ok();
+    let told = |destination: &Destination, lane: LaneView| {
+        let status = status(destination, &[], &[lane], 1, Timestamp::UNIX_EPOCH);
+        let found = status.conditions.into_iter().find(|it| it.type_ == "CredentialsValid").unwrap();
+        (found.status, found.reason)
+    };
+    let expected = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    assert_eq!(told(&probed, shown(Verdict::Accepted)), expected("True", "CredentialsProven"));
+    assert_eq!(told(&probed, shown(Verdict::Refused)), expected("False", "CredentialsRefused"));
+    assert_eq!(told(&probed, shown(Verdict::Unclear)), expected("True", "CredentialsAccepted"));
+    // A delivery that was refused says more than a probe before it.
+    let refused = LaneView { reports: lane(true, 0).reports, ..shown(Verdict::Accepted) };
+    assert_eq!(told(&probed, refused), expected("False", "CredentialsRefused"));
+    // What an earlier probe left says nothing once it is gone from the spec.
+    assert_eq!(told(&destination(), shown(Verdict::Refused)), expected("True", "CredentialsAccepted"));
 }

@@ -559,7 +559,13 @@ fn every_reason_is_reached() {
         seen.extend(world.status().conditions.into_iter().map(|condition| condition.reason));
     }
     // Of workers that went missing and of Destinations other tables speak.
-    let elsewhere = [Reason::WorkersMissing, Reason::ConsentNeeded, Reason::CredentialsAccepted, Reason::CircuitClosed];
+    let elsewhere = [
+        Reason::WorkersMissing,
+        Reason::ConsentNeeded,
+        Reason::CredentialsAccepted,
+        Reason::CredentialsProven,
+        Reason::CircuitClosed,
+    ];
     let missed: Vec<_> =
         Reason::ALL.iter().filter(|reason| !elsewhere.contains(reason) && !seen.contains(reason.as_str())).collect();
     assert!(missed.is_empty(), "{missed:?}");
