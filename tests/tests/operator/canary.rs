@@ -52,6 +52,7 @@ struct Marks {
 const PAYLOAD: &str = "canary-payload-5b1e9d";
 const SENT_HEADER: &str = "canary-sent-header-0c7a41";
 const WRONG: &str = "canary-wrong-token-77aa20";
+const ACCESS: &str = "canary-access-token-9e07b5";
 const NATS_PASSWORD: &str = "canary-nats-password-93d0f2";
 
 impl Marks {
@@ -72,6 +73,7 @@ impl Marks {
             ("hook-key", "canary-hook-key-0f9d33".to_owned()),
             ("hook-standard", whsec("canary-hook-standard-5a5ad1f0")),
             ("poll", "canary-poll-token-cb2290".to_owned()),
+            ("client", "canary-client-secret-4d21c8".to_owned()),
         ];
         Self { secrets: secrets.into(), certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
     }
@@ -93,6 +95,8 @@ impl Marks {
         }
         marks.push(Mark::of("the password of NATS", NATS_PASSWORD));
         marks.push(Mark::of("a sender's wrong token", WRONG));
+        marks.push(Mark::of("an access token", ACCESS));
+        marks.push(Mark::of("a pair of Basic", &format!("client:{}", self.get("client"))));
         marks.push(Mark::of("the private key", self.key.lines().nth(1).expect("a line")));
         marks
     }
@@ -139,6 +143,12 @@ fn ways_out(receiver: &Receiver) -> Vec<Value> {
         out("body", http("body"), key("Body", "body")),
         out("basic", http("basic"), basic),
         out("signed", signed, Value::Null),
+        out(
+            "oauth",
+            http("oauth"),
+            json!({ "oauth2": { "grant": "ClientCredentials", "tokenUrl": receiver.url("token"),
+            "clientId": { "value": "client" }, "clientSecret": secret("client") } }),
+        ),
         tls,
         out("plain", http("plain"), Value::Null),
     ]
@@ -146,7 +156,7 @@ fn ways_out(receiver: &Receiver) -> Vec<Value> {
 
 /// The Integrations by name: one for each way of verification, and one that polls.
 fn ways_in(receiver: &Receiver) -> Vec<(&'static str, Value)> {
-    let mut signups = webhook_to(&["bearer", "header", "query", "body", "basic", "signed", "tls"]);
+    let mut signups = webhook_to(&["bearer", "header", "query", "body", "basic", "signed", "tls", "oauth"]);
     signups["source"]["webhook"]["verification"] = json!({ "bearer": { "tokens": [secret("hook-bearer")] } });
     signups["dedup"] = json!({ "key": "string!(.id) + string!(.password)", "window": "1h" });
     signups["schema"] = json!({ "inline": { "properties": { "kind": { "enum": ["plain", "mapping"] } } }, "onViolation": "DeadLetter" });
@@ -189,6 +199,7 @@ fn echo(receiver: &Receiver, marks: &Marks) {
             _ => 200,
         };
         let body = match asked.destination {
+            "token" => json!({ "access_token": ACCESS, "token_type": "Bearer", "expires_in": 3600 }).to_string(),
             "polled" => json!([{ "id": "polled-1", "password": PAYLOAD }]).to_string(),
             _ => body.clone(),
         };
@@ -373,16 +384,16 @@ async fn staged() -> Stage {
 /// Waits until everything that is driven has come to its end, and the status says so.
 async fn ended(stage: &Stage) {
     let wanted: BTreeSet<&str> = ["Exhausted", "MappingFailed", "Rejected", "SchemaViolation"].into();
-    let what = "every ending is counted";
-    until(what, PATIENCE, async || {
+    until("every ending is counted", PATIENCE, async || {
         let found = stage.place.all::<Integration>().get("signups").await.map_err(|error| error.to_string())?;
         let status = found.status.unwrap_or_default();
         let letters = status.dead_letters.unwrap_or_default();
         let reasons: BTreeSet<&str> = letters.reasons.iter().map(|it| it.reason.as_str()).collect();
         let arrived =
             |name: &str, id: &str| stage.receiver.arrivals().iter().any(|it| it.destination == name && it.id == id);
-        let through =
-            ["header", "query", "bearer", "signed"].iter().all(|name| arrived(name, "fine") && arrived(name, "panics"));
+        let through = ["header", "query", "bearer", "signed", "oauth"]
+            .iter()
+            .all(|name| arrived(name, "fine") && arrived(name, "panics"));
         let plain = ["basic-1", "keyed-1", "standard-1", "polled-1"].iter().all(|id| arrived("plain", id));
         if through && plain && wanted.is_subset(&reasons) {
             Ok(())
@@ -419,6 +430,7 @@ fn on_the_wire(stage: &Stage) {
             of(name)
         );
     }
+    assert!(!found(&of("oauth"), &[Mark::of("token", ACCESS)]).is_empty(), "{}", of("oauth"));
     let pair = format!("{}:{}", stage.marks.get("username"), stage.marks.get("password"));
     assert!(!found(&of("basic"), &[Mark::of("pair", &pair)]).is_empty(), "{}", of("basic"));
     assert!(of("signed").contains("webhook-signature") && of("signed").contains(PAYLOAD));
