@@ -220,7 +220,7 @@ fn what_a_probe_showed_stands_in_the_condition_while_there_is_one() {
     let mut probed = destination();
     probed.spec.probe = serde_json::from_value(json!({ "path": "/me" })).ok();
     let told = |destination: &Destination, lane: LaneView| {
-        let status = status(destination, &[], &[lane], 1, Timestamp::UNIX_EPOCH);
+        let status = status(destination, &[], &[lane], None, 1, Timestamp::UNIX_EPOCH);
         let found = status.conditions.into_iter().find(|it| it.type_ == "CredentialsValid").unwrap();
         (found.status, found.reason)
     };
