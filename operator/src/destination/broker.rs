@@ -3,36 +3,34 @@
 //! compare-and-set, and what came is stored before anybody uses it.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use kube::{Resource, ResourceExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use ropeway_auth::{
     address::AddressPolicy,
     brokered::stands_for,
     keyring::Keyring,
     oauth2::{answer::Grant, client::Client, request::Exchange},
-    secret::Secrets,
     token::TokenError,
 };
-use ropeway_crds::{
-    Destination,
-    account::TokenWish,
-    auth::OAuth2,
-    names::{NamespaceNames, ShortUid, token_key, token_secret},
-    reference::destination_settings,
-    secret_ref::SecretKeyRef,
-};
+use ropeway_crds::{Destination, auth::OAuth2, names::token_secret};
 use secrecy::SecretString;
 
-use self::decide::{Facts, Held, REFRESHING, Step, decide};
+pub use self::store::secret_of;
+use self::{
+    decide::{Facts, Held, Step, decide},
+    read::{secrets, wish},
+    store::{begin, show, store},
+};
 use crate::{context::Context, error::Error, fault, integration::apply::ApplyError, io::kubernetes::Class};
 
 pub mod decide;
+mod read;
+mod store;
 
 /// The pause after a server said no. A change of what it was asked with ends it.
 const REFUSED_PAUSE: Duration = Duration::from_secs(300);
@@ -202,119 +200,6 @@ fn after(held: &Held, grant: Grant, used: SecretString, anew: Option<String>) ->
         began_with: anew.or_else(|| held.began_with.clone()),
         refreshing: None,
     }
-}
-
-/// Says that a refresh is under way. Whoever is late gets a conflict, and looks again.
-async fn begin(
-    destination: &Destination,
-    secret: Option<Secret>,
-    held: &Held,
-    namespace: &str,
-    context: &Context,
-) -> Result<Secret, Error> {
-    let mut secret = secret_of(destination, secret, held);
-    let said = format!("{} {}", context.identity(), Timestamp::now());
-    secret.metadata.annotations.get_or_insert_default().insert(REFRESHING.into(), said);
-    Ok(context.kubernetes.write_secret(namespace, &secret).await?)
-}
-
-/// The Secret with a Destination's tokens: the one that is there, or a new one. It goes with the Destination.
-pub fn secret_of(destination: &Destination, found: Option<Secret>, held: &Held) -> Secret {
-    let mut secret = found.unwrap_or_default();
-    secret.metadata.name = Some(token_secret(&destination.name_any()));
-    secret.metadata.namespace = destination.namespace();
-    let labels = secret.metadata.labels.get_or_insert_default();
-    labels.insert("app.kubernetes.io/managed-by".into(), "ropeway-operator".into());
-    labels.insert(crate::integration::observe::USE_LABEL.into(), "allowed".into());
-    if let Some(owner) = destination.owner_ref(&()) {
-        secret.metadata.owner_references = Some(vec![owner]);
-    }
-    if let Some(annotations) = &mut secret.metadata.annotations {
-        annotations.remove(REFRESHING);
-    }
-    secret.data = Some(held.data());
-    secret
-}
-
-/// Stores what came. It is the only copy, so it is tried until it stands there; somebody who wrote in between does not keep
-/// it from that unless they have tokens of a later refresh.
-async fn store(begun: Secret, next: &Held, namespace: &str, context: &Context) -> Result<(), Error> {
-    const TRIES: u32 = 10;
-    let name = begun.name_any();
-    let mut secret = begun;
-    let mut tries = 0;
-    loop {
-        secret.data = Some(next.data());
-        secret.metadata.annotations.get_or_insert_default().remove(REFRESHING);
-        let error = match context.kubernetes.write_secret(namespace, &secret).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        tries += 1;
-        if tries == TRIES {
-            return Err(error.into());
-        }
-        tracing::warn!(namespace, name, %error, "refreshed tokens are not stored yet");
-        if error.class() != Class::Conflict {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        let Ok(found) = context.kubernetes.get::<Secret>(namespace, &name).await else { continue };
-        secret = match found {
-            Some(found) if Held::of(&found).refreshed > next.refreshed => return Ok(()),
-            Some(found) => found,
-            None => {
-                secret.metadata.resource_version = None;
-                secret.metadata.uid = None;
-                secret
-            }
-        };
-    }
-}
-
-/// Lets kubelets look at once: they do when a pod changes.
-async fn show(name: &str, namespace: &str, context: &Context) {
-    let secret = token_secret(name);
-    let mounts = |pod: &Pod| {
-        let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-        let mut named = volumes.filter_map(|volume| volume.secret.as_ref()?.secret_name.as_ref());
-        named.any(|named| *named == secret)
-    };
-    let pods = context.kubernetes.list::<Pod>(namespace, "app.kubernetes.io/name=ropeway-worker").await;
-    for pod in pods.into_iter().flatten().filter(mounts) {
-        let said = (("ropeway.dev/token-refreshed").to_owned(), Timestamp::now().to_string());
-        if let Err(error) = context.kubernetes.annotate(&pod, said).await {
-            tracing::debug!(%error, "a kubelet will show the new token a little later");
-        }
-    }
-}
-
-/// What workers wish. That it can't be read is no reason to leave tokens alone.
-async fn wish(destination: &Destination, namespace: &str, context: &Context) -> Option<TokenWish> {
-    let found = context.kubernetes.namespace(namespace).await.ok()??;
-    let names = NamespaceNames::new(ShortUid::of(&found.uid().unwrap_or_default()));
-    let jetstream = context.connections.known(&context.kubernetes, namespace).await.ok()?;
-    let key = token_key(&ShortUid::of(&destination.uid().unwrap_or_default()));
-    let entry = jetstream.entry(&names.state_bucket(), &key).await.ok()??;
-    serde_json::from_slice(&entry.value).ok()
-}
-
-/// The values of the Secrets and ConfigMaps that the credentials name.
-async fn secrets(destination: &Destination, namespace: &str, context: &Context) -> Result<Secrets, Error> {
-    let mut held = BTreeMap::new();
-    for key in destination.spec.auth.iter().flat_map(ropeway_crds::auth::Auth::secret_keys) {
-        let found = context.kubernetes.get::<Secret>(namespace, &key.name).await?;
-        if let Some(value) = found.and_then(|secret| secret.data?.remove(&key.key)) {
-            held.insert(key, value.0);
-        }
-    }
-    let mut config_maps = BTreeMap::new();
-    for (_, key) in destination_settings(&destination.spec) {
-        let found = context.kubernetes.get::<ConfigMap>(namespace, &key.name).await?;
-        if let Some(value) = found.and_then(|map| map.data?.remove(&key.key)) {
-            config_maps.insert(SecretKeyRef { name: key.name, key: key.key }, value.into_bytes());
-        }
-    }
-    Ok(Secrets::held(held, config_maps))
 }
 
 fn addresses(context: &Context) -> AddressPolicy {

@@ -9,10 +9,8 @@ use kube::ResourceExt;
 use ropeway_crds::{
     Integration,
     condition::{ConditionType, Finding, Reason},
-    delivery::DeliveryPolicy,
     duration::{ByteSize, Duration},
-    integration::{DeadLetterHold, IntegrationDestination, LaneStart, State},
-    limits::{BatchPolicy, BreakerPolicy, RatePolicy},
+    integration::{DeadLetterHold, LaneStart, State},
     names::{LaneId, ShortUid},
     source::{Beginning, Expose},
     template::Template,
@@ -20,10 +18,11 @@ use ropeway_crds::{
 };
 use ropeway_mapping::{CompileError, Program, Purpose};
 
-use crate::integration::observe::{Account, Observed};
+use crate::integration::observe::Observed;
 
 mod batch;
 mod expressions;
+mod lanes;
 mod outline;
 mod poll;
 mod references;
@@ -174,7 +173,7 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     let mounts = Mounts { secrets, config_maps: references::config_maps(observed, &mut findings) };
     let programs = expressions::resolve(observed, &identity, compile, &mut findings);
     let schema = schema::resolve(observed, &mut findings);
-    let lanes = lane_configs(observed, &programs, &mut findings);
+    let lanes = lanes::configs(observed, &programs, &mut findings);
     let source = source(&observed.integration.spec);
     if source.is_none() {
         let message = "spec.source: give exactly one of webhook, stream, poll, request and batch";
@@ -244,60 +243,6 @@ fn event_defaults(observed: &Observed, identity: &Identity) -> EventDefaults {
         r#type: event.r#type.unwrap_or_else(|| "ropeway.event".into()),
         source: event.source.unwrap_or_else(|| format!("/{}/{}", identity.namespace, identity.name)),
         id: event.id,
-    }
-}
-
-fn lane_configs(observed: &Observed, programs: &expressions::Programs, findings: &mut Vec<Finding>) -> Vec<LaneConfig> {
-    let mut lanes = Vec::new();
-    for destination in &observed.integration.spec.destinations {
-        let name = &destination.name;
-        let Some(account) = observed.destinations.get(&destination.r#ref).and_then(Option::as_ref) else {
-            let message = format!(
-                "spec.destinations[{name}].ref: there is no Destination {:?} in this namespace; apply it or correct the name",
-                destination.r#ref
-            );
-            findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::DestinationNotFound, message));
-            continue;
-        };
-        lanes.push(lane_config(destination, account, programs, findings));
-    }
-    lanes
-}
-
-/// What a lane's workers are told: the Integration's wishes over the Destination's.
-fn lane_config(
-    destination: &IntegrationDestination,
-    account: &Account,
-    programs: &expressions::Programs,
-    findings: &mut Vec<Finding>,
-) -> LaneConfig {
-    let Account { uid, spec } = account;
-    let name = &destination.name;
-    let delivery = DeliveryPolicy::resolve(destination.delivery.as_ref(), spec.delivery.as_ref());
-    values::check_policy(name, &delivery, findings);
-    values::check_account(&destination.r#ref, spec, findings);
-    let batch = if spec.provider.batches() {
-        BatchPolicy::resolve(&spec.batching.clone().unwrap_or_default())
-    } else {
-        BatchPolicy::ONE
-    };
-    let header = spec.idempotency.as_ref().map_or("Idempotency-Key", |given| given.header.as_str());
-    let one_by_one = spec.provider.http.is_some() && !spec.provider.batches();
-    LaneConfig {
-        destination: name.clone(),
-        filter: destination.filter.clone(),
-        transform: programs.transforms.get(name).cloned(),
-        account: ShortUid::of(uid),
-        provider: spec.provider.clone(),
-        token_of: spec.auth.as_ref().filter(|auth| auth.is_brokered()).map(|_| destination.r#ref.clone()),
-        auth: spec.auth.clone(),
-        tls: spec.tls.clone(),
-        delivery,
-        breaker: BreakerPolicy::resolve(spec.circuit_breaker.as_ref()),
-        rate: RatePolicy::resolve(spec.rate_limit.as_ref()),
-        batch,
-        idempotency_header: one_by_one.then(|| header.to_owned()),
-        probe: spec.probe.clone(),
     }
 }
 

@@ -5,11 +5,11 @@ use std::{fmt, future::Future, time::Duration};
 
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{Namespace, ObjectReference, Secret},
+    api::core::v1::{Namespace, ObjectReference},
 };
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::fault;
 
 mod error;
+mod write;
 
 use error::classify;
 pub use error::{Call, Class, KubeError};
@@ -148,43 +149,6 @@ impl Kubernetes {
         let patch = Patch::Merge(body);
         let call = call::<K>("change the finalizers of", &namespace, &name);
         fault::write("finalizers", within(call, api.patch(&name, &parameters, &patch))).await.map(drop)
-    }
-
-    /// Writes a Secret of ours as it is: made if it has no resource version yet, else replaced, provided that nobody wrote in
-    /// between.
-    ///
-    /// # Errors
-    /// See [`KubeError`]; [`Class::Conflict`] if somebody did.
-    pub async fn write_secret(&self, namespace: &str, secret: &Secret) -> Result<Secret, KubeError> {
-        let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
-        let name = secret.metadata.name.clone().unwrap_or_default();
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        match secret.metadata.resource_version {
-            None => {
-                let call = call::<Secret>("create", namespace, &name);
-                fault::write("secret", within(call, api.create(&parameters, secret))).await
-            }
-            Some(_) => {
-                let call = call::<Secret>("replace", namespace, &name);
-                fault::write("secret", within(call, api.replace(&name, &parameters, secret))).await
-            }
-        }
-    }
-
-    /// Gives an object an annotation.
-    ///
-    /// # Errors
-    /// See [`KubeError`].
-    pub async fn annotate<K>(&self, object: &K, (annotation, value): (String, String)) -> Result<(), KubeError>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
-    {
-        let (namespace, name) = names_of(object);
-        let api = Api::<K>::namespaced(self.client.clone(), &namespace);
-        let body: Value = json!({ "metadata": { "annotations": { annotation: value } } });
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        let call = call::<K>("annotate", &namespace, &name);
-        fault::write("annotation", within(call, api.patch(&name, &parameters, &Patch::Merge(body)))).await.map(drop)
     }
 
     /// Takes an annotation away that asked for something that was done.

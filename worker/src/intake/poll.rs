@@ -6,6 +6,7 @@
 //!
 //! `plan`, `run`, `request`, `page` and `link` are pure.
 
+mod ask;
 mod keep;
 mod lease;
 pub mod link;

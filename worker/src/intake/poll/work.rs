@@ -6,10 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use ropeway_auth::{
-    credentials::{CredentialError, Proof, Renewal},
-    http::{Request, Response, SendFailure},
+    http::{Response, SendFailure},
     secret::SecretError,
-    token::TokenError,
 };
 use ropeway_crds::{
     poll::{Position, Run, Validators},
@@ -34,7 +32,7 @@ use crate::{
 };
 
 /// What became of the attempt to read and store a page.
-enum Attempt {
+pub(super) enum Attempt {
     /// All of it is stored and remembered.
     Stored(PageFacts),
     /// It is as it was.
@@ -153,26 +151,6 @@ impl Poller {
         }
     }
 
-    /// Asks with our credentials, and once more with new ones if the server refuses what they gave.
-    async fn ask(&self, request: Request) -> Result<Result<Response, SendFailure>, Attempt> {
-        let (answer, proof) = self.ask_once(request.clone()).await?;
-        let refused = answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED);
-        match &self.credentials {
-            Some(credentials) if refused && credentials.refused(&proof) == Renewal::Own => {
-                Ok(self.ask_once(request).await?.0)
-            }
-            _ => Ok(answer),
-        }
-    }
-
-    async fn ask_once(&self, mut request: Request) -> Result<(Result<Response, SendFailure>, Proof), Attempt> {
-        let proof = match &self.credentials {
-            Some(credentials) => credentials.apply(&mut request).await.map_err(unproved)?,
-            None => Proof::default(),
-        };
-        Ok((self.door.send(request, self.plan.timeout).await, proof))
-    }
-
     async fn store_page(
         &self,
         run: &Run,
@@ -279,15 +257,6 @@ fn redirected(headers: &HeaderMap) -> String {
         "a redirect{}, which is not followed; give the final address in spec.source.poll.request.url",
         to.unwrap_or_default()
     )
-}
-
-/// Without credentials nothing is asked; whether that passes by itself depends on why.
-fn unproved(error: CredentialError) -> Attempt {
-    let why = problem("PollRefused", &format!("spec.source.poll.auth: {error}"));
-    match error {
-        CredentialError::Token(TokenError::Unavailable { after, .. }) => Attempt::Trouble { wish: after, why },
-        _ => Attempt::Fatal(why),
-    }
 }
 
 /// What an answer was marked with; none where it was not.
