@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds the programs that the tests and `make demo` run, into .tools/, and installs the Debian packages they need.
 #
-#   scripts/tools.sh [nats|kubernetes|node|helm|signers|link|deny|fuzz|all]…
+#   scripts/tools.sh [nats|kubernetes|node|helm|signers|oidc|link|deny|fuzz|all]…
 #
 #   nats        nats-server
 #   kubernetes  etcd, kube-apiserver, kube-controller-manager, kubectl
 #   node        the rest of a real node: kube-scheduler, kubelet, kube-proxy, CNI, containerd, DNS, image tools
 #   helm        helm
 #   signers     vendors' own webhook libraries, for Node.js (tests/peers/signers)
+#   oidc        an authorization server, for Node.js (tests/peers/oidc)
 #   deny        cargo-deny, for licences and bans
 #   fuzz        cargo-fuzz; not part of all, since it is of use with nightly Rust only
 #   link        mold, which .cargo/config.toml names as the linker
@@ -111,18 +112,24 @@ image_tools() {
   keep_stamp image
 }
 
-# Installed beside their scripts; nothing of a package is run by the install.
-signers() {
-  local folder=$root/tests/peers/signers
+# node_package NAME WHAT: a package.json of tests/peers, installed beside its scripts; nothing of a package is run by the
+# install.
+node_package() {
+  local name=$1 what=$2
+  local folder=$root/tests/peers/$name
   new_stamp=$(cat "$0" "$folder/package.json" "$folder/package-lock.json" | sha256sum | cut -d' ' -f1)
-  [[ -d $folder/node_modules && -f $tools/stamps/signers && $(cat "$tools/stamps/signers") == "$new_stamp" ]] && return
+  [[ -d $folder/node_modules && -f $tools/stamps/$name && $(cat "$tools/stamps/$name") == "$new_stamp" ]] && return
   command -v node >/dev/null && command -v npm >/dev/null ||
     fail "Node.js is missing; install Node.js 20 or later with npm, such as by: sudo apt-get install nodejs npm"
-  say "installing vendors' webhook libraries"
+  say "installing $what"
   (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel error) ||
-    fail "vendors' webhook libraries could not be installed; run again: scripts/tools.sh signers"
-  keep_stamp signers
+    fail "$what could not be installed; run again: scripts/tools.sh $name"
+  keep_stamp "$name"
 }
+
+signers() { node_package signers "vendors' webhook libraries"; }
+
+oidc() { node_package oidc "oidc-provider"; }
 
 link() { packages mold:mold; }
 
@@ -167,9 +174,9 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- all
 for part in "$@"; do
   case $part in
-    nats | kubernetes | node | helm | signers | link | deny | fuzz) "$part" ;;
+    nats | kubernetes | node | helm | signers | oidc | link | deny | fuzz) "$part" ;;
     image) image_tools ;;
-    all) link; nats; node; helm; signers; deny ;;
-    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, image, link, deny, fuzz, all" ;;
+    all) link; nats; node; helm; signers; oidc; deny ;;
+    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, oidc, image, link, deny, fuzz, all" ;;
   esac
 done

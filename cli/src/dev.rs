@@ -12,13 +12,14 @@ use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use ropeway_auth::secret::Secrets;
 use ropeway_crds::{
     provider::{HttpProvider, Provider},
     status::IntegrationStatus,
     worker_config::WorkerConfig,
 };
 use ropeway_operator::offline::{self, JetStream, Settings, apply_streams};
-use ropeway_worker::{config, secret::Secrets, worker};
+use ropeway_worker::{config, worker};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 

@@ -36,6 +36,8 @@ pub enum Cause {
     Errors,
     /// Our credentials are refused or missing.
     Credentials,
+    /// No access token can be had just now.
+    Token,
     /// It answers 403 or 410 to one record after another.
     Gone,
     /// An outcome rule says so.
@@ -54,6 +56,7 @@ impl Cause {
         match self {
             Self::Errors => "Errors",
             Self::Credentials => "Credentials",
+            Self::Token => "Token",
             Self::Gone => "Gone",
             Self::Rule => "Rule",
             Self::Address => "Address",

@@ -1,15 +1,19 @@
 //! How a Destination proves who we are.
 
+mod oauth2;
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::secret_ref::{SecretKeyRef, SecretNameRef, SecretValue, Value};
 
+pub use oauth2::{ClientAssertion, ClientSecretPlace, Grant, JwtBearer, OAuth2, SigningAlgorithm, TokenParameter};
+
 /// The credentials of a Destination: exactly one kind.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.bearer), has(self.basic), has(self.apiKey)].filter(given, given).size() == 1").message("give exactly one of bearer, basic and apiKey"))]
+#[x_kube(validation = Rule::new("[has(self.bearer), has(self.basic), has(self.apiKey), has(self.oauth2)].filter(given, given).size() == 1").message("give exactly one of bearer, basic, apiKey and oauth2"))]
 #[serde(rename_all = "camelCase")]
 pub struct Auth {
     /// A token in `Authorization: Bearer …` (RFC 6750).
@@ -18,6 +22,9 @@ pub struct Auth {
     pub basic: Option<BasicAuth>,
     /// A key in a header, a query parameter or a field of the JSON body.
     pub api_key: Option<ApiKeyAuth>,
+    /// An access token of an OAuth 2.0 authorization server.
+    #[serde(rename = "oauth2")]
+    pub oauth2: Option<OAuth2>,
 }
 
 /// A bearer token.
@@ -66,8 +73,8 @@ pub enum ApiKeyPlace {
 
 impl Auth {
     /// Every Secret key that these credentials need.
-    pub fn secret_keys(&self) -> Vec<&SecretKeyRef> {
-        let Self { bearer, basic, api_key } = self;
+    pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
+        let Self { bearer, basic, api_key, oauth2 } = self;
         let mut keys: Vec<&SecretKeyRef> = Vec::new();
         keys.extend(bearer.iter().map(|bearer| bearer.token.key()));
         if let Some(basic) = basic {
@@ -75,7 +82,7 @@ impl Auth {
             keys.extend(basic.password.iter().map(SecretValue::key));
         }
         keys.extend(api_key.iter().map(|api_key| api_key.value.key()));
-        keys
+        keys.into_iter().cloned().chain(oauth2.iter().flat_map(OAuth2::secret_keys)).collect()
     }
 }
 
@@ -88,6 +95,10 @@ pub struct Tls {
     pub ca_ref: Option<SecretKeyRef>,
     /// A Secret of type `kubernetes.io/tls` (`tls.crt`, `tls.key`) with the certificate that we present.
     pub client_certificate_ref: Option<SecretNameRef>,
+    /// The name that the server's certificate must be for, and that is asked for in the handshake (SNI). Default the host of
+    /// the address.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-.:a-zA-Z0-9]+$"))]
+    pub server_name: Option<String>,
 }
 
 impl Tls {

@@ -119,7 +119,7 @@ fn due(record: &CircuitRecord, now: Timestamp) -> CircuitRecord {
 
 fn opened(record: &CircuitRecord, cause: Cause, reason: &str, policy: &BreakerPolicy, now: Timestamp) -> CircuitRecord {
     let pause = SignedDuration::try_from(policy.open_duration.std()).unwrap_or(SignedDuration::MAX);
-    let pause = if cause == Cause::Credentials { pause.min(CREDENTIALS_PAUSE) } else { pause };
+    let pause = if matches!(cause, Cause::Credentials | Cause::Token) { pause.min(CREDENTIALS_PAUSE) } else { pause };
     CircuitRecord {
         state: CircuitState::Open,
         since: now,

@@ -70,6 +70,8 @@ words! {
         DeadLettersGrowing,
         /// The destination refuses our credentials.
         CredentialsRefused,
+        /// No access token can be had: its server does not answer, or fails.
+        TokenUnavailable,
         /// Credentials are accepted, or were not refused yet.
         CredentialsAccepted,
         /// The Destination fails and is left alone; one request at a time tries whether it answers again.

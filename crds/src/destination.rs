@@ -69,7 +69,7 @@ impl DestinationSpec {
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
         let Self { provider, auth, tls, .. } = self;
         let mut keys: Vec<SecretKeyRef> = provider.secret_keys();
-        keys.extend(auth.iter().flat_map(Auth::secret_keys).cloned());
+        keys.extend(auth.iter().flat_map(Auth::secret_keys));
         keys.extend(tls.iter().flat_map(Tls::secret_keys));
         keys.sort();
         keys.dedup();

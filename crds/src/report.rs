@@ -56,6 +56,9 @@ pub struct LaneReport {
     pub trouble: Option<Problem>,
     /// The destination refuses our credentials, since the last success.
     pub credentials_refused: bool,
+    /// The access token that it holds, where it needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenReport>,
     /// Attempts within the last five minutes.
     pub recent_attempts: u64,
     /// Failed ones among them.
@@ -70,6 +73,20 @@ pub struct LaneReport {
     pub last_success: Option<Timestamp>,
     /// The last failure.
     pub last_error: Option<Failure>,
+}
+
+/// How a worker fares with its access token for one destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TokenReport {
+    /// When it ends, where the server tells.
+    pub expires: Option<Timestamp>,
+    /// When one was got last.
+    pub granted: Option<Timestamp>,
+    /// How often asking has failed since.
+    pub failures: u32,
+    /// How often was asked.
+    pub requests: u64,
 }
 
 /// A failed attempt or a dead letter.

@@ -185,8 +185,23 @@ pub struct DestinationStatus {
     pub circuit: Option<CircuitStatus>,
     /// How fast it is served. Absent while nothing limits it.
     pub rate_limit: Option<RateLimitStatus>,
+    /// The access token that workers hold. Absent where the credentials need none.
+    pub credentials: Option<CredentialsStatus>,
     /// Counts over all Integrations that send here.
     pub delivery: Option<DestinationDelivery>,
+}
+
+/// An access token.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CredentialsStatus {
+    /// When it ends, of several workers' tokens the first. Absent where the server does not tell.
+    pub expires_at: Option<Time>,
+    /// When one was got last.
+    pub last_refresh_time: Option<Time>,
+    /// How often asking for one has failed since.
+    pub refresh_failures: Option<i32>,
 }
 
 /// Whether a Destination is served.
@@ -200,7 +215,7 @@ pub struct CircuitStatus {
     pub since: Option<Time>,
     /// When one request tries next whether it answers again. Absent while it is closed or a person holds it open.
     pub next_probe_time: Option<Time>,
-    /// Why it was opened the last time: Errors, Credentials, Gone, Rule, Address, Configuration or Manual.
+    /// Why it was opened the last time: Errors, Credentials, Token, Gone, Rule, Address, Configuration or Manual.
     pub last_open_reason: Option<String>,
     /// The same in a sentence of at most 256 characters, without payload.
     pub message: Option<String>,

@@ -21,6 +21,7 @@ pub mod install;
 mod kubeconfig;
 pub mod nats;
 pub mod node;
+pub mod oidc;
 pub mod paged;
 pub mod port;
 pub mod process;

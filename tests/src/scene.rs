@@ -113,6 +113,16 @@ impl Scene {
         Self::set(NatsServer::start().await?, spec, Vec::new(), own.collect()).await
     }
 
+    /// The same, with both.
+    ///
+    /// # Errors
+    /// As [`Scene::new`].
+    pub async fn with(spec: Value, urls: &[(&str, &str)], secrets: &[(&str, &str, &str)]) -> Result<Self, Error> {
+        let urls = urls.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect();
+        let own = secrets.iter().map(|(name, key, value)| ((*name).into(), (*key).into(), (*value).into()));
+        Self::set(NatsServer::start().await?, spec, urls, own.collect()).await
+    }
+
     /// The same on a server that runs.
     ///
     /// # Errors

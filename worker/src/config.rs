@@ -2,13 +2,11 @@
 
 use std::{path::Path, sync::Arc};
 
+use ropeway_auth::address::{AddressPolicy, RangeError};
 use ropeway_crds::worker_config::{CONFIG_VERSION, SourceConfig, WorkerConfig};
 use ropeway_mapping::{Program, Purpose};
 
-use crate::{
-    deliver::address::{AddressPolicy, RangeError},
-    map::{LaneMapping, ProgramError, Programs},
-};
+use crate::map::{LaneMapping, ProgramError, Programs};
 
 /// A configuration that can't be used.
 #[derive(Debug, thiserror::Error)]

@@ -232,6 +232,7 @@ impl Tally {
         let (recent_attempts, recent_failures) = (sum(|slot| slot.attempts), sum(|slot| slot.failures));
         let recent_violations = sum(|slot| slot.violations);
         LaneReport {
+            token: None,
             destination: destination.to_owned(),
             bound: inner.bound,
             problem: inner.problem.clone(),

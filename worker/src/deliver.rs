@@ -2,12 +2,9 @@
 //!
 //! A failed delivery is a value; there is no error to hand on.
 
-pub mod address;
-mod connect;
-pub mod credentials;
-pub mod http;
 mod judge;
 mod no_http;
+mod prove;
 mod request;
 pub mod search;
 
@@ -17,14 +14,18 @@ use std::{
 };
 
 use jiff::Timestamp;
+use ropeway_auth::{
+    credentials::Credentials,
+    http::{HttpDoor, Response, SendFailure},
+    keyring::Keyring,
+    secret::{SecretError, Secrets},
+};
 use ropeway_crds::{account::Cause, names::ShortUid, worker_config::LaneConfig};
 use ropeway_mapping::Program;
 
 use crate::{
     account::{Account, Permit, breaker::Sign},
     deliver::{
-        address::AddressPolicy,
-        http::{HttpDoor, SendFailure},
         judge::{judge, sign},
         search::{Reply, Search},
     },
@@ -32,8 +33,7 @@ use crate::{
     io::jetstream::Broker,
     lane::Trial,
     map::Record,
-    provider::{Failure, Outcome, Response, Verdict, http::Frame},
-    secret::{SecretError, Secrets},
+    provider::{Failure, Outcome, Verdict, http::Frame},
 };
 
 /// What a lane needs to deliver.
@@ -42,6 +42,7 @@ pub struct Deliverer {
     config: Arc<LaneConfig>,
     outcomes: Vec<Program>,
     secrets: Secrets,
+    credentials: Option<Credentials>,
     door: HttpDoor,
     broker: Broker,
     /// What all requests have in common, where nothing of it comes from a Secret.
@@ -84,19 +85,25 @@ impl Deliverer {
     pub fn new(
         config: Arc<LaneConfig>,
         outcomes: Vec<Program>,
-        secrets: Secrets,
-        addresses: Arc<AddressPolicy>,
+        keyring: &Keyring,
         broker: Broker,
         shadow_of: Option<ShortUid>,
     ) -> Self {
-        let door = HttpDoor::new(config.tls.clone(), secrets.clone(), addresses);
-        Self { config, outcomes, secrets, door, broker, shadow_of, frame: OnceLock::new() }
+        let door = keyring.door(config.tls.clone());
+        let credentials = config.auth.as_ref().map(|auth| keyring.credentials(auth));
+        let secrets = keyring.secrets.clone();
+        Self { config, outcomes, secrets, credentials, door, broker, shadow_of, frame: OnceLock::new() }
+    }
+
+    /// What it proves itself with.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
     }
 
     /// The first Secret key that is missing or unusable, if any.
     pub fn missing_secret(&self) -> Option<SecretError> {
         let LaneConfig { provider, auth, tls, .. } = &*self.config;
-        let auth_keys = auth.iter().flat_map(|auth| auth.secret_keys()).cloned();
+        let auth_keys = auth.iter().flat_map(|auth| auth.secret_keys());
         let tls_keys = tls.iter().flat_map(|tls| tls.secret_keys());
         provider
             .secret_keys()
@@ -196,7 +203,7 @@ impl Deliverer {
         deadline: Duration,
     ) -> (Outcome, Sign, Option<Response>) {
         fault::reached(Step::Sending);
-        let (verdict, response) = self.exchange(parcels, deadline).await;
+        let (verdict, response) = self.exchange(account, parcels, deadline).await;
         fault::reached(Step::Answered);
         let Verdict { outcome, hint, by_rule } = verdict;
         let delivery = parcels.first().map_or("", |parcel| parcel.delivery);
@@ -220,7 +227,12 @@ impl Deliverer {
         }
     }
 
-    async fn exchange(&self, parcels: &[Parcel<'_>], deadline: Duration) -> (Verdict, Option<Response>) {
+    async fn exchange(
+        &self,
+        account: &Arc<Account>,
+        parcels: &[Parcel<'_>],
+        deadline: Duration,
+    ) -> (Verdict, Option<Response>) {
         let records: Vec<&Record> = parcels.iter().map(|parcel| parcel.record).collect();
         if let Some(integration) = &self.shadow_of {
             return (Box::pin(self.shadow(integration, &records)).await, None);
@@ -232,7 +244,10 @@ impl Deliverer {
             Ok(request) => request,
             Err(outcome) => return (Verdict::plain(outcome), None),
         };
-        let answer = self.door.send(request, deadline).await;
+        let answer = match self.prove_and_send(account, request, deadline).await {
+            Ok(answer) => answer,
+            Err(outcome) => return (Verdict::plain(outcome), None),
+        };
         let now = Timestamp::now();
         let verdict = match answer {
             Ok(response) => return (judge(&self.config, &self.outcomes, &response, now), Some(response)),

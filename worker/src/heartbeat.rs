@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use ropeway_auth::credentials::Credentials;
 use ropeway_crds::{
     integration::State,
     names::{LaneId, ShortUid},
@@ -23,6 +24,15 @@ pub struct Pulse {
     pub lane: LaneId,
     /// What it counts.
     pub tally: Arc<Tally>,
+    /// What it proves itself with.
+    pub credentials: Option<Credentials>,
+}
+
+impl Pulse {
+    fn report(&self) -> LaneReport {
+        let token = self.credentials.as_ref().and_then(Credentials::token);
+        LaneReport { token, ..self.tally.report(&self.destination) }
+    }
 }
 
 /// One Integration's heartbeat in this worker.
@@ -101,7 +111,7 @@ impl Heartbeat {
     }
 
     fn report(&self, now: Timestamp) -> WorkerReport {
-        let lanes: Vec<LaneReport> = self.pulses.iter().map(|pulse| pulse.tally.report(&pulse.destination)).collect();
+        let lanes: Vec<LaneReport> = self.pulses.iter().map(Pulse::report).collect();
         let mut effective = self.pulses.iter().map(|pulse| pulse.tally.effective());
         let first = effective.next().flatten();
         WorkerReport {

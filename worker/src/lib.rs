@@ -33,7 +33,6 @@ pub mod poison;
 pub mod provider;
 mod raw_json;
 pub mod recent;
-pub mod secret;
 pub mod settle;
 pub mod shutdown;
 pub mod sweep;
@@ -73,7 +72,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> Result<(), StartError> 
     let prepared = config::load(&args.config)?;
     let settings = ropeway_nats::Settings::from_folder(&args.nats_url, &args.nats_credentials)?;
     let client = ropeway_nats::connect(&settings, &format!("ropeway-worker {}", args.worker_name)).await?;
-    let secrets = secret::Secrets::new(&args.secrets);
+    let secrets = ropeway_auth::secret::Secrets::new(&args.secrets);
     let worker = worker::Worker::new(prepared, &args.worker_name, &secrets, client);
     let admin = worker::listen(args.listen_admin).await?;
     let routes = admin::router(worker.gauges(), worker.polls());
@@ -93,7 +92,7 @@ pub async fn batch(args: Args, claim: std::path::PathBuf, stop: CancellationToke
     let prepared = config::load(&args.config)?;
     let settings = ropeway_nats::Settings::from_folder(&args.nats_url, &args.nats_credentials)?;
     let client = ropeway_nats::connect(&settings, &format!("ropeway-batch {}", args.worker_name)).await?;
-    let secrets = secret::Secrets::new(&args.secrets);
+    let secrets = ropeway_auth::secret::Secrets::new(&args.secrets);
     let jobs = worker::batch_jobs(&prepared, &args.worker_name, &secrets, &client, &claim)?;
     let [job] = jobs.as_slice() else { return Err(StartError::NoBatch) };
     let ending = job.run(&stop).await;

@@ -7,36 +7,11 @@ pub mod webhook;
 
 use std::time::Duration;
 
-use ::http::{HeaderMap, Method, StatusCode, Uri};
-use bytes::Bytes;
 use jiff::Timestamp;
+use ropeway_auth::http::Response;
 use ropeway_crds::account::Cause;
 
 use hint::{Hint, hint};
-
-/// A request before credentials are put on it.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The method.
-    pub method: Method,
-    /// The address.
-    pub uri: Uri,
-    /// Headers, the content type among them.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
-}
-
-/// An answer, read whole or up to the cap.
-#[derive(Clone, Debug)]
-pub struct Response {
-    /// The status.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, cut at the cap.
-    pub body: Bytes,
-}
 
 /// What a vendor did with one record, or why it could do nothing. A failed delivery is a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +103,9 @@ pub fn default_verdict(response: &Response, now: Timestamp) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use ::http::{HeaderMap, StatusCode};
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]

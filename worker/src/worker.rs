@@ -12,6 +12,7 @@ use std::{
 };
 
 use async_nats::Client;
+use ropeway_auth::{keyring::Keyring, secret::Secrets};
 use ropeway_crds::{
     integration::{Mode, State},
     names::{LaneId, events_stream},
@@ -37,7 +38,6 @@ use crate::{
     map::LaneMapping,
     metrics::{LaneGauge, PollGauge},
     recent::Recent,
-    secret::Secrets,
     sweep::Sweeper,
     trim::Trimmer,
 };
@@ -65,7 +65,7 @@ pub struct Worker {
 struct Shared<'a> {
     prepared: &'a Prepared,
     name: &'a str,
-    secrets: &'a Secrets,
+    keyring: &'a Keyring,
     broker: &'a Broker,
 }
 
@@ -84,7 +84,8 @@ impl Worker {
             watched: Watched::default(),
             broker: broker.clone(),
         };
-        let shared = Shared { prepared: &prepared, name, secrets, broker: &broker };
+        let keyring = Keyring::new(secrets.clone(), Arc::clone(&prepared.addresses));
+        let shared = Shared { prepared: &prepared, name, keyring: &keyring, broker: &broker };
         let programs = prepared.event_ids.iter().cloned().zip(prepared.replies.iter().cloned());
         let parts = prepared.config.integrations.iter().zip(&prepared.mappings).zip(programs);
         for ((integration, mappings), (id, reply)) in parts {
@@ -140,6 +141,7 @@ impl Worker {
                 destination: config.destination.clone(),
                 lane: lane.id.clone(),
                 tally: Arc::clone(&lane.tally),
+                credentials: lane.deliverer.credentials().cloned(),
             });
             self.lanes.push((lane, state.clone()));
         }
@@ -218,7 +220,6 @@ fn new_lane(
     stream: &str,
     account: Arc<Account>,
 ) -> Arc<Lane> {
-    let addresses = Arc::clone(&shared.prepared.addresses);
     let outcomes = mapping.outcomes.clone();
     let config = Arc::new(config.clone());
     Arc::new(Lane {
@@ -235,8 +236,7 @@ fn new_lane(
         deliverer: Deliverer::new(
             config,
             outcomes,
-            shared.secrets.clone(),
-            addresses,
+            shared.keyring,
             shared.broker.clone(),
             (integration.mode == Mode::Shadow).then(|| integration.uid.clone()),
         ),

@@ -47,7 +47,7 @@ pub(super) fn folder(manifests: &Manifests) -> PathBuf {
 /// If a source can't be used as it is configured.
 pub(super) fn start(
     prepared: &ropeway_worker::config::Prepared,
-    secrets: &ropeway_worker::secret::Secrets,
+    secrets: &ropeway_auth::secret::Secrets,
     client: &async_nats::Client,
     folder: &Path,
     stop: &CancellationToken,

@@ -64,6 +64,7 @@ fn check(base: fn() -> Value, errors: fn(Value) -> String, rows: &[(&str, Value,
     }
 }
 
+mod auth;
 mod webhook;
 
 #[test]

@@ -209,7 +209,7 @@ impl Poll {
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
         let headers = self.request.headers.iter().flatten().filter_map(|header| header.value_from.as_ref());
         let mut keys: Vec<SecretKeyRef> = headers.map(|source| source.secret_key_ref.clone()).collect();
-        keys.extend(self.auth.iter().flat_map(Auth::secret_keys).cloned());
+        keys.extend(self.auth.iter().flat_map(Auth::secret_keys));
         keys.extend(self.tls.iter().flat_map(Tls::secret_keys));
         keys
     }

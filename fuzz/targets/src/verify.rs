@@ -8,14 +8,11 @@ use std::{
 
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
+use ropeway_auth::{address::AddressPolicy, http::HttpDoor, secret::Secrets};
 use ropeway_crds::source::Verification;
-use ropeway_worker::{
-    deliver::{address::AddressPolicy, http::HttpDoor},
-    intake::{
-        listen::Peer,
-        verify::{SignedRequest, Verifier, jwt::Issuer},
-    },
-    secret::Secrets,
+use ropeway_worker::intake::{
+    listen::Peer,
+    verify::{SignedRequest, Verifier, jwt::Issuer},
 };
 use serde_json::{Value, json};
 

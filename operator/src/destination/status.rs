@@ -7,16 +7,19 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use ropeway_crds::{
     Destination, DestinationSpec,
-    account::CircuitRecord,
+    account::{Cause, CircuitRecord, CircuitState},
     condition::{ConditionType, Finding, Reason, bounded, conditions},
     counters::Counts,
     limits::RatePolicy,
     report::Failure,
-    status::{CircuitStatus, DestinationDelivery, DestinationStatus, LastError, RateLimitStatus},
+    status::{CircuitStatus, CredentialsStatus, DestinationDelivery, DestinationStatus, LastError, RateLimitStatus},
 };
 
 pub(super) use crate::integration::status::Event;
-use crate::integration::{status::circuit_finding, visits::LaneView};
+use crate::integration::{
+    status::{circuit_finding, credentials_reason},
+    visits::LaneView,
+};
 
 /// Says what became of a Destination.
 pub fn status(
@@ -33,7 +36,8 @@ pub fn status(
         [first, ..] => first.clone(),
     };
     let circuit = newest_circuit(lanes);
-    let mut all = vec![ready.clone(), healthy(lanes, circuit), credentials(lanes), circuit_closed(lanes, circuit)];
+    let mut all =
+        vec![ready.clone(), healthy(lanes, circuit), credentials(lanes, circuit), circuit_closed(lanes, circuit)];
     if ready.status == Some(false) {
         all.push(Finding::holds(ConditionType::Stalled, ready.reason, ready.message));
     }
@@ -44,6 +48,7 @@ pub fn status(
         used_by: i32::try_from(used_by).ok(),
         circuit: circuit.map(circuit_status).or(previous.circuit),
         rate_limit: rate_limit(&destination.spec, lanes, now),
+        credentials: access_token(lanes),
         delivery: Some(delivery(lanes, previous.delivery)),
     }
 }
@@ -96,11 +101,7 @@ fn healthy(lanes: &[LaneView], circuit: Option<&CircuitRecord>) -> Finding {
     let kind = ConditionType::Healthy;
     let reports = || lanes.iter().flat_map(|lane| &lane.reports);
     if reports().any(|report| report.credentials_refused) {
-        return Finding::fails(
-            kind,
-            Reason::CredentialsRefused,
-            "our credentials are refused; renew the Secret in spec.auth",
-        );
+        return refused(kind, circuit);
     }
     if let Some(finding) = circuit.and_then(|circuit| circuit_finding(kind, "the circuit", circuit)) {
         return finding;
@@ -118,20 +119,41 @@ fn healthy(lanes: &[LaneView], circuit: Option<&CircuitRecord>) -> Finding {
     }
 }
 
-fn credentials(lanes: &[LaneView]) -> Finding {
+fn refused(kind: ConditionType, circuit: Option<&CircuitRecord>) -> Finding {
+    let said = circuit.and_then(credentials_reason).unwrap_or_default();
+    let message = format!("our credentials are refused; renew the Secret in spec.auth{said}");
+    Finding::fails(kind, Reason::CredentialsRefused, message)
+}
+
+fn credentials(lanes: &[LaneView], circuit: Option<&CircuitRecord>) -> Finding {
     let kind = ConditionType::CredentialsValid;
     let mut reports = lanes.iter().flat_map(|lane| &lane.reports).peekable();
     if reports.peek().is_none() {
         return Finding::unknown(kind, Reason::Pending, "no worker sends here");
     }
-    match reports.any(|report| report.credentials_refused) {
-        true => Finding::fails(
-            kind,
-            Reason::CredentialsRefused,
-            "our credentials are refused; renew the Secret in spec.auth",
-        ),
-        false => Finding::holds(kind, Reason::CredentialsAccepted, "credentials are accepted, or were not refused yet"),
+    if reports.any(|report| report.credentials_refused) {
+        return refused(kind, circuit);
     }
+    match circuit.filter(|circuit| circuit.state != CircuitState::Closed && circuit.cause == Some(Cause::Token)) {
+        // Whether they are valid can't be said by anybody just now.
+        Some(circuit) => {
+            let said = circuit.reason.as_deref().unwrap_or("no access token can be had");
+            Finding::unknown(kind, Reason::TokenUnavailable, said)
+        }
+        None => Finding::holds(kind, Reason::CredentialsAccepted, "credentials are accepted, or were not refused yet"),
+    }
+}
+
+/// The access token that workers hold; absent where there is none to be had or none is needed.
+fn access_token(lanes: &[LaneView]) -> Option<CredentialsStatus> {
+    let tokens = || lanes.iter().flat_map(|lane| &lane.reports).filter_map(|report| report.token.as_ref());
+    tokens().next()?;
+    // Each worker has one of its own: told is the one that ends first, and the trouble of the one that has most.
+    Some(CredentialsStatus {
+        expires_at: tokens().filter_map(|token| token.expires).min().map(Time),
+        last_refresh_time: tokens().filter_map(|token| token.granted).max().map(Time),
+        refresh_failures: tokens().map(|token| token.failures).max().and_then(|most| i32::try_from(most).ok()),
+    })
 }
 
 fn delivery(lanes: &[LaneView], previous: Option<DestinationDelivery>) -> DestinationDelivery {
@@ -191,6 +213,10 @@ pub fn worth_writing(
     let Some(previous) = previous else { return true };
     let plain = |status: &DestinationStatus| {
         let mut status = DestinationStatus { delivery: None, ..status.clone() };
+        // A token of a few seconds is renewed all the time.
+        status.credentials = status
+            .credentials
+            .map(|it| CredentialsStatus { refresh_failures: it.refresh_failures, ..CredentialsStatus::default() });
         status.conditions.iter_mut().for_each(|condition| condition.message.clear());
         status
     };

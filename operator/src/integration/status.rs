@@ -17,6 +17,7 @@ use crate::{
     io::reports::Observations,
 };
 
+mod circuit;
 mod conform;
 mod delivery;
 mod events;
@@ -24,8 +25,8 @@ mod findings;
 mod source;
 mod workers;
 
+pub(crate) use circuit::{circuit_finding, credentials_reason};
 pub use events::{Event, events};
-pub(crate) use findings::circuit_finding;
 pub use workers::{Workers, judge_workers};
 
 /// Everything that a status is made of.

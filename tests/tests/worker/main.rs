@@ -14,6 +14,7 @@ mod jwt;
 mod kills;
 mod limits;
 mod mtls;
+mod oauth2;
 mod ordering;
 mod outage;
 mod outgoing;

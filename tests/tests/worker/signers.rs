@@ -9,18 +9,16 @@ use std::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, Method};
 use jiff::Timestamp;
+use ropeway_auth::secret::Secrets;
 use ropeway_crds::source::Verification;
 use ropeway_tests::{
     programs::repository,
     scene::{PATIENCE, SIGNING_KEY, Scene, webhook_to},
     wait::until,
 };
-use ropeway_worker::{
-    intake::{
-        listen::Peer,
-        verify::{SignedRequest, Verifier},
-    },
-    secret::Secrets,
+use ropeway_worker::intake::{
+    listen::Peer,
+    verify::{SignedRequest, Verifier},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -2,12 +2,13 @@
 //! destination as a whole. Pure.
 
 use jiff::Timestamp;
+use ropeway_auth::http::Response;
 use ropeway_crds::{account::Cause, delivery::OutcomeKind, worker_config::LaneConfig};
 use ropeway_mapping::{Context, Data, EventAttributes, Input, IntegrationName, Limits, Program, run_outcome};
 
 use crate::{
     account::breaker::Sign,
-    provider::{self, Failure, Outcome, Response, Verdict, hint::Hint},
+    provider::{self, Failure, Outcome, Verdict, hint::Hint},
 };
 
 /// What an answer means. `outcomes` are the compiled programs of the lane's outcome rules.

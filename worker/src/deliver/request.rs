@@ -1,17 +1,18 @@
 //! How records become one request: what the Destination's spec says, what Secrets hold, and credentials.
 
 use jiff::Timestamp;
+use ropeway_auth::http::Request;
 use ropeway_crds::{
     provider::{HttpProvider, Provider},
     secret_ref::SecretKeyRef,
 };
 use secrecy::ExposeSecret;
 
-use super::{Deliverer, credentials, missing, unusable};
+use super::{Deliverer, missing, unusable};
 use crate::{
     map::Record,
     provider::{
-        self, Outcome, Request,
+        self, Outcome,
         http::{Frame, RequestError},
     },
 };
@@ -31,11 +32,7 @@ impl Deliverer {
             }
             _ => return Err(unusable("the Destination names no provider".into())),
         };
-        let mut request = made.map_err(|error| unusable(error.to_string()))?;
-        if let (Some(auth), None) = (&self.config.auth, &self.shadow_of) {
-            credentials::apply(auth, &self.secrets, &mut request)?;
-        }
-        Ok(request)
+        made.map_err(|error| unusable(error.to_string()))
     }
 
     /// What all requests have in common; kept where nothing of it can change.

@@ -9,8 +9,9 @@
 //! confirmed, and then the record that says so. A reader that dies in between leaves the next one to read the last portion
 //! again; the ids of its rows are the same, so the stream drops what it has.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
+use ropeway_auth::keyring::Keyring;
 use ropeway_crds::{
     batch_run::BatchRun,
     names::{ShortUid, hash},
@@ -21,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::from::{From, ReadError};
 use super::store::Store;
-use crate::{deliver::address::AddressPolicy, secret::Secrets};
 
 pub mod from;
 mod ledger;
@@ -86,15 +86,14 @@ impl Job {
         worker: &str,
         spec: &BatchSource,
         store: Store,
-        secrets: &Secrets,
-        addresses: &Arc<AddressPolicy>,
+        keyring: &Keyring,
         folder: PathBuf,
     ) -> Result<Self, ReadError> {
         Ok(Self {
             uid: store.uid.clone(),
             spec: spec.clone(),
             holder: format!("{worker}/{}", ulid::Ulid::generate()),
-            from: From::new(&spec.from, secrets, addresses, folder)?,
+            from: From::new(&spec.from, keyring, folder)?,
             store,
         })
     }

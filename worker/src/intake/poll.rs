@@ -21,13 +21,14 @@ use std::{
 };
 
 use jiff::Timestamp;
+use ropeway_auth::{credentials::Credentials, http::HttpDoor, secret::Secrets};
 use ropeway_crds::{integration::State, poll::PollRecord, report::Problem};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::{lease::Interrupted, plan::Plan, run::Step};
 use super::{store::Store, tell};
-use crate::{deliver::http::HttpDoor, metrics::PollCounts, secret::Secrets, term::Sight};
+use crate::{metrics::PollCounts, term::Sight};
 
 /// How often is looked after what other workers and persons have written.
 const LOOK: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ pub struct Poller {
     pub door: HttpDoor,
     /// The mounted secrets.
     pub secrets: Secrets,
+    /// How it proves who we are.
+    pub credentials: Option<Credentials>,
     /// The wished state.
     pub state: watch::Receiver<Option<State>>,
     /// What keeps it from receiving.

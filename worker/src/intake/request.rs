@@ -24,7 +24,6 @@ use super::{
 use crate::{
     decode,
     lane::{Lane, direct::Answer},
-    provider,
 };
 
 /// The longest idempotency key of a caller's that is passed on.
@@ -115,8 +114,8 @@ impl Direct {
     }
 
     /// The destination's answer: as `reply` makes it, else as it came.
-    fn reply(&self, response: provider::Response) -> Response {
-        let provider::Response { status, headers, body } = response;
+    fn reply(&self, response: ropeway_auth::http::Response) -> Response {
+        let ropeway_auth::http::Response { status, headers, body } = response;
         let Some(program) = &self.reply else {
             let mut answer = Response::new(Body::from(body));
             *answer.status_mut() = status;

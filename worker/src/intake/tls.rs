@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 use secrecy::{ExposeSecret, SecretSlice};
 use tokio_rustls::TlsAcceptor;
 
-use crate::secret::{Made, SecretError, Secrets};
+use ropeway_auth::secret::{Made, SecretError, Secrets};
 
 /// A certificate can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

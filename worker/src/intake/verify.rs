@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
 use super::listen::Peer;
-use crate::secret::{SecretError, Secrets};
+use ropeway_auth::secret::{SecretError, Secrets};
 
 pub mod certificate;
 mod hmac;

@@ -8,7 +8,7 @@ use ropeway_crds::{
 };
 
 use super::jetstream::{Broker, BrokerError, failed};
-use crate::provider::Request;
+use ropeway_auth::http::Request;
 
 /// A request that was not sent, without anything secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use ropeway_auth::http::Response;
 use ropeway_crds::{integration::Mode, schema::OnViolation};
 use tokio::time::{Instant, timeout_at};
 
@@ -14,7 +15,7 @@ use crate::{
     decode::Event,
     deliver::Parcel,
     map::Record,
-    provider::{Failure, Outcome, Response},
+    provider::{Failure, Outcome},
 };
 
 /// What is asked to come again where nobody says when.

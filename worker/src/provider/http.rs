@@ -2,11 +2,11 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use ropeway_auth::http::Request;
 use ropeway_crds::provider::{HttpFormat, HttpMethod, HttpProvider};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::Request;
 use crate::{cloud_event::encode_header, map::Record};
 
 /// A request can't be made from the Destination's spec.

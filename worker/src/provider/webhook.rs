@@ -6,11 +6,12 @@ use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderValue, Method, header};
 use jiff::Timestamp;
+use ropeway_auth::http::{Request, Response};
 use ropeway_crds::{account::Cause, provider::WebhookProvider};
 use sha2::Sha256;
 
 use super::{
-    Failure, Outcome, Request, Response, Verdict, default_verdict,
+    Failure, Outcome, Verdict, default_verdict,
     http::{RequestError, address},
 };
 use crate::map::Record;

@@ -1,8 +1,9 @@
 //! Runs of batch sources: what a Job does, and `ropeway dev` by the clock.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use async_nats::Client;
+use ropeway_auth::{keyring::Keyring, secret::Secrets};
 use ropeway_crds::worker_config::SourceConfig;
 
 use super::source::store;
@@ -10,7 +11,6 @@ use crate::{
     config::Prepared,
     intake::batch::{Job, from::ReadError},
     io::jetstream::Broker,
-    secret::Secrets,
 };
 
 /// A run of each batch source of a configuration. `claim` is the folder that its file is in.
@@ -25,11 +25,12 @@ pub fn batch_jobs(
     claim: &Path,
 ) -> Result<Vec<Job>, ReadError> {
     let broker = Broker::new(client.clone(), prepared.config.names());
+    let keyring = Keyring::new(secrets.clone(), Arc::clone(&prepared.addresses));
     let mut jobs = Vec::new();
     for (integration, id) in prepared.config.integrations.iter().zip(&prepared.event_ids) {
         if let SourceConfig::Batch(spec) = &integration.source {
             let store = store(prepared, &broker, integration, id.clone());
-            jobs.push(Job::new(name, spec, store, secrets, &prepared.addresses, claim.to_owned())?);
+            jobs.push(Job::new(name, spec, store, &keyring, claim.to_owned())?);
         }
     }
     Ok(jobs)

@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use super::{Shared, Worker};
 use crate::{
     config::Prepared,
-    deliver::http::HttpDoor,
     intake::{
         address::{Address, Transport},
         items::Form,
@@ -113,18 +112,21 @@ impl Worker {
     ) -> Address {
         let Wanted { verification, max_body, public_url, tls } = wanted;
         let issuer = |jwt: &JwtVerification| {
-            let tls = jwt.ca_ref.clone().map(|ca_ref| Tls { ca_ref: Some(ca_ref), client_certificate_ref: None });
-            let addresses = Arc::clone(&shared.prepared.addresses);
-            Issuer::new(jwt.clone(), HttpDoor::new(tls, shared.secrets.clone(), addresses))
+            let tls = jwt.ca_ref.clone().map(|ca_ref| Tls {
+                ca_ref: Some(ca_ref),
+                client_certificate_ref: None,
+                server_name: None,
+            });
+            Issuer::new(jwt.clone(), shared.keyring.door(tls))
         };
         if let Some(tls) = tls {
             // One certificate for the port: in a cluster a worker serves one Integration.
-            let server = || Arc::new(ServerTls::new(tls.certificate_ref.clone(), shared.secrets.clone()));
+            let server = || Arc::new(ServerTls::new(tls.certificate_ref.clone(), shared.keyring.secrets.clone()));
             self.tls.get_or_insert_with(server);
         }
         Address {
             integration: integration.to_owned(),
-            verifier: Verifier::new(verification, shared.secrets.clone(), issuer),
+            verifier: Verifier::new(verification, shared.keyring.secrets.clone(), issuer),
             max_body: usize::try_from(max_body).unwrap_or(usize::MAX),
             public_url,
             transport: if tls.is_some() { Transport::Tls } else { Transport::Any },
@@ -158,14 +160,15 @@ fn poller(
     state: watch::Receiver<Option<State>>,
     problem: watch::Sender<Option<Problem>>,
 ) -> Poller {
-    let addresses = Arc::clone(&shared.prepared.addresses);
-    let door = HttpDoor::new(plan.poll.tls.clone(), shared.secrets.clone(), addresses);
+    let door = shared.keyring.door(plan.poll.tls.clone());
+    let credentials = plan.poll.auth.as_ref().map(|auth| shared.keyring.credentials(auth));
     Poller {
         // One byte more than is taken shows that there is more.
         door: door.reading(plan.max_page_bytes.saturating_add(1)),
         store,
         plan,
-        secrets: shared.secrets.clone(),
+        secrets: shared.keyring.secrets.clone(),
+        credentials,
         state,
         problem,
         counts: Arc::default(),

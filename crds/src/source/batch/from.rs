@@ -138,7 +138,7 @@ impl BatchFrom {
         if let Some(BatchHttp { url: _, headers, auth, tls }) = http {
             let sources = headers.iter().flatten().filter_map(|header| header.value_from.as_ref());
             keys.extend(sources.map(|source| source.secret_key_ref.clone()));
-            keys.extend(auth.iter().flat_map(Auth::secret_keys).cloned());
+            keys.extend(auth.iter().flat_map(Auth::secret_keys));
             keys.extend(tls.iter().flat_map(Tls::secret_keys));
         }
         if let Some(ObjectStoreKeys { s3, azure, gcs }) = object_store.as_ref().and_then(|it| it.credentials.as_ref()) {

@@ -1,7 +1,7 @@
 use ropeway_crds::{
     DestinationSpec,
     account::{Cause, CircuitState, LimitRecord},
-    report::LaneReport,
+    report::{LaneReport, TokenReport},
 };
 use serde_json::json;
 
@@ -24,6 +24,7 @@ fn lane(credentials_refused: bool, failures: u64) -> LaneView {
         pending: 1,
         dead_letters: 3,
         reports: vec![LaneReport {
+            token: None,
             destination: "crm".into(),
             bound: true,
             problem: None,
@@ -54,7 +55,16 @@ fn each_situation_has_its_conditions() {
     type Case<'a> = (&'a str, &'a [Finding], Vec<LaneView>, &'a [(&'a str, &'a str)]);
     let calm = ("True", "CircuitClosed");
     let unknown = ("Unknown", "Pending");
-    let cases: [Case<'_>; 6] = [
+    let mut tokenless = lane(false, 0);
+    let open = |cause, reason: &str| CircuitRecord {
+        state: CircuitState::Open,
+        cause: Some(cause),
+        reason: Some(reason.into()),
+        ..CircuitRecord::closed(Timestamp::UNIX_EPOCH)
+    };
+    tokenless.circuit = Some(open(Cause::Token, "the token endpoint answered 500"));
+    let token = ("False", "TokenUnavailable");
+    let cases: [Case<'_>; 7] = [
         ("unused", &fine, vec![], &[("True", "Resolved"), unknown, unknown, unknown]),
         (
             "used",
@@ -74,6 +84,7 @@ fn each_situation_has_its_conditions() {
             vec![lane(false, 0), lane(true, 0)],
             &[("True", "Resolved"), ("False", "CredentialsRefused"), ("False", "CredentialsRefused"), calm],
         ),
+        ("no token", &fine, vec![tokenless], &[("True", "Resolved"), token, ("Unknown", "TokenUnavailable"), token]),
         (
             "no Secret",
             &missing,
@@ -92,6 +103,47 @@ fn each_situation_has_its_conditions() {
             expected.iter().map(|(status, reason)| ((*status).to_owned(), (*reason).to_owned())).collect();
         assert_eq!(reasons(findings, &lanes), expected, "{name}");
     }
+}
+
+#[test]
+fn what_was_said_about_our_credentials_is_told() {
+    let mut refused = lane(true, 0);
+    refused.circuit = Some(CircuitRecord {
+        state: CircuitState::Open,
+        cause: Some(Cause::Credentials),
+        reason: Some("the token endpoint login.example answered 401: invalid_client".into()),
+        ..CircuitRecord::closed(Timestamp::UNIX_EPOCH)
+    });
+    let told = status(&destination(), &[], &[refused], 1, Timestamp::UNIX_EPOCH);
+    for kind in ["CredentialsValid", "Healthy"] {
+        let condition = told.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+        assert!(
+            condition.message.contains("renew the Secret in spec.auth: the token endpoint login.example"),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn of_several_tokens_the_first_to_end_is_told_and_their_renewal_is_no_news() {
+    let at = |second| Timestamp::from_second(second).ok();
+    let with = |expires, granted, failures| {
+        let mut lane = lane(false, 0);
+        lane.reports[0].token = Some(TokenReport { expires: at(expires), granted: at(granted), failures, requests: 1 });
+        lane
+    };
+    let told = |lanes: &[LaneView]| status(&destination(), &[], lanes, 1, Timestamp::UNIX_EPOCH);
+    let one = told(&[with(300, 10, 0), with(200, 20, 3)]);
+    let credentials = one.credentials.clone().unwrap();
+    assert_eq!(credentials.expires_at, at(200).map(Time));
+    assert_eq!((credentials.last_refresh_time, credentials.refresh_failures), (at(20).map(Time), Some(3)));
+    let (soon, late) = (Duration::from_secs(1), Duration::from_secs(30));
+    let renewed = told(&[with(300, 10, 0), with(400, 30, 3)]);
+    assert!(!worth_writing(Some(&one), &renewed, soon, late), "a renewal is no news");
+    assert!(worth_writing(Some(&one), &renewed, late, late));
+    assert!(worth_writing(Some(&one), &told(&[with(300, 10, 1), with(400, 30, 3)]), late, late));
+    assert!(worth_writing(Some(&one), &told(&[with(300, 10, 4)]), soon, late), "a failure is");
+    assert_eq!(told(&[lane(false, 0)]).credentials, None);
 }
 
 #[test]

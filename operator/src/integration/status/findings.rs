@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use ropeway_crds::{
-    account::{Cause, CircuitRecord, CircuitState, LaneHold},
+    account::LaneHold,
     condition::{ConditionType, Finding, Reason},
     integration::State,
     report::Problem,
     status::IntegrationStatus,
 };
 
-use super::{Known, Workers, conform};
+use super::{Known, Workers, circuit_finding, conform, credentials_reason};
 
 /// Dead letters that were written within this many seconds count as growth.
 const GROWTH_SECONDS: i64 = 300;
@@ -219,8 +219,10 @@ fn healthy(known: &Known<'_>, workers: Option<&Workers>) -> Finding {
     };
     let names = || plan.jetstream.lanes.iter().map(|lane| lane.destination.as_str());
     if let Some(name) = names().find(|name| workers.lane(name).any(|lane| lane.credentials_refused)) {
-        let message =
-            format!("the destination {name} refuses our credentials; renew the Secret that its Destination names");
+        let said = observations.shared.circuits.get(name).and_then(credentials_reason).unwrap_or_default();
+        let message = format!(
+            "our credentials for the destination {name} are refused; renew the Secret that its Destination names{said}"
+        );
         return Finding::fails(kind, Reason::CredentialsRefused, message);
     }
     if let Some(held) = held(known) {
@@ -268,24 +270,6 @@ fn held(known: &Known<'_>) -> Option<Finding> {
     };
     let mut holds = observations.shared.holds.iter().filter(|(_, hold)| hold.config == plan.fingerprint);
     holds.next().map(hold)
-}
-
-/// What an open circuit means; none where it is closed. `whose` begins the message.
-pub(crate) fn circuit_finding(kind: ConditionType, whose: &str, circuit: &CircuitRecord) -> Option<Finding> {
-    if circuit.state == CircuitState::Closed {
-        return None;
-    }
-    let said = circuit.reason.as_deref().unwrap_or("too many requests fail");
-    let (reason, remedy) = match circuit.cause {
-        None | Some(Cause::Errors) => (Reason::CircuitOpen, "it is tried again by itself"),
-        Some(Cause::Credentials) => (Reason::CredentialsRefused, "renew the Secret that its Destination names"),
-        Some(Cause::Gone) => (Reason::DestinationGone, "correct the Destination's address or our rights there"),
-        Some(Cause::Rule) => (Reason::HeldByRule, "see delivery.outcomes"),
-        Some(Cause::Address) => (Reason::AddressRefused, "correct the address, or let the administrator allow it"),
-        Some(Cause::Configuration) => (Reason::ConfigurationUnusable, "correct the Destination"),
-        Some(Cause::Manual) => (Reason::HeldByHand, "take the annotation ropeway.dev/circuit away to go on"),
-    };
-    Some(Finding::fails(kind, reason, format!("{whose} is {}; {remedy}; {said}", circuit.state.as_str())))
 }
 
 /// Attempts and failures of a lane within the last five minutes, over all workers.

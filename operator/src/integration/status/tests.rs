@@ -55,6 +55,7 @@ fn report(plan: &Plan, worker: &str) -> WorkerReport {
         time: time(NOW - 1),
         source_problem: None,
         lanes: vec![LaneReport {
+            token: None,
             destination: "hubspot".into(),
             bound: true,
             problem: None,
@@ -460,6 +461,7 @@ fn cases() -> Vec<Case> {
         ),
         ("the circuit is open", |it| it.open(Cause::Errors), ready, ("False", Reason::CircuitOpen), "settled"),
         ("held open by hand", |it| it.open(Cause::Manual), ready, ("False", Reason::HeldByHand), "settled"),
+        ("no token", |it| it.open(Cause::Token), ready, ("False", Reason::TokenUnavailable), "settled"),
         ("gone", |it| it.open(Cause::Gone), ready, ("False", Reason::DestinationGone), "settled"),
         ("a rule holds it", |it| it.open(Cause::Rule), ready, ("False", Reason::HeldByRule), "settled"),
         ("its address", |it| it.open(Cause::Address), ready, ("False", Reason::AddressRefused), "settled"),

@@ -4,13 +4,8 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use ropeway_auth::{credentials::CredentialError, http::SendFailure, keyring::Keyring};
 use ropeway_crds::source::BatchFrom;
-
-use crate::{
-    deliver::{address::AddressPolicy, http::SendFailure},
-    provider::Outcome,
-    secret::Secrets,
-};
 
 mod file;
 mod http;
@@ -96,17 +91,12 @@ impl From {
     ///
     /// # Errors
     /// If the spec can't be used.
-    pub fn new(
-        from: &BatchFrom,
-        secrets: &Secrets,
-        addresses: &std::sync::Arc<AddressPolicy>,
-        folder: PathBuf,
-    ) -> Result<Self, ReadError> {
+    pub fn new(from: &BatchFrom, keyring: &Keyring, folder: PathBuf) -> Result<Self, ReadError> {
         let BatchFrom { http, object_store, file } = from;
         let shown = from.shown();
         let place = match (http, object_store, file) {
-            (Some(http), None, None) => Place::Http(Box::new(http::Http::new(http, shown, secrets, addresses)?)),
-            (None, Some(store), None) => Place::Objects(Box::new(objects::Objects::new(store, secrets, addresses)?)),
+            (Some(http), None, None) => Place::Http(Box::new(http::Http::new(http, shown, keyring)?)),
+            (None, Some(store), None) => Place::Objects(Box::new(objects::Objects::new(store, keyring)?)),
             (None, None, Some(file)) => Place::File(file::File::new(file, folder)?),
             _ => return Err(ReadError::Refused("spec.source.batch.from: give exactly one".into())),
         };
@@ -153,10 +143,7 @@ impl std::convert::From<SendFailure> for ReadError {
     }
 }
 
-/// What keeps credentials from being put on a request.
-fn unusable(outcome: Outcome) -> ReadError {
-    match outcome {
-        Outcome::Hold { failure, .. } => ReadError::Later(failure.message),
-        _ => ReadError::Later("the credentials can't be used".into()),
-    }
+/// What keeps credentials from being put on a request passes when a Secret is mended, so it is no reason to give up.
+fn unusable(error: CredentialError) -> ReadError {
+    ReadError::Later(error.to_string())
 }

@@ -18,7 +18,7 @@ use super::{
     plan::Plan,
     run::problem,
 };
-use crate::provider::Request;
+use ropeway_auth::http::Request;
 
 /// A request with what stands for it.
 #[derive(Clone, Debug)]

@@ -5,6 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
+use ropeway_auth::{
+    credentials::{CredentialError, Proof},
+    http::{Request, Response, SendFailure},
+    token::TokenError,
+};
 use ropeway_crds::{
     poll::{Position, Run, Validators},
     report::Problem,
@@ -22,9 +27,8 @@ use super::{
     run::{self, PageFacts, Step, Which, problem},
 };
 use crate::{
-    deliver::{credentials, http::SendFailure},
     fault::{self, Step as Fault},
-    provider::{Outcome, Response, hint::hint},
+    provider::hint::hint,
 };
 
 /// What became of the attempt to read and store a page.
@@ -117,16 +121,14 @@ impl Poller {
         validators: Option<&Validators>,
     ) -> Attempt {
         let made = self.headers().and_then(|values| request(&self.plan, run, until, &values, validators));
-        let PageRequest { mut request, url, stands_for } = match made {
+        let PageRequest { request, url, stands_for } = match made {
             Ok(made) => made,
             Err(why) => return Attempt::Fatal(why),
         };
-        if let Some(auth) = &self.plan.poll.auth
-            && let Err(outcome) = credentials::apply(auth, &self.secrets, &mut request)
-        {
-            return Attempt::Fatal(unusable(outcome));
-        }
-        let answer = self.door.send(request, self.plan.timeout).await;
+        let answer = match self.ask(request).await {
+            Ok(answer) => answer,
+            Err(attempt) => return attempt,
+        };
         fault::reached(Fault::PollFetched);
         let now = Timestamp::now();
         match answer {
@@ -147,6 +149,24 @@ impl Poller {
             }
             Ok(answer) => judge(run, validators.is_some_and(|known| known.request == stands_for), &answer, now),
         }
+    }
+
+    /// Asks with our credentials, and once more with new ones if the server refuses what they gave.
+    async fn ask(&self, request: Request) -> Result<Result<Response, SendFailure>, Attempt> {
+        let (answer, proof) = self.ask_once(request.clone()).await?;
+        let refused = answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED);
+        match &self.credentials {
+            Some(credentials) if refused && credentials.refused(&proof) => Ok(self.ask_once(request).await?.0),
+            _ => Ok(answer),
+        }
+    }
+
+    async fn ask_once(&self, mut request: Request) -> Result<(Result<Response, SendFailure>, Proof), Attempt> {
+        let proof = match &self.credentials {
+            Some(credentials) => credentials.apply(&mut request).await.map_err(unproved)?,
+            None => Proof::default(),
+        };
+        Ok((self.door.send(request, self.plan.timeout).await, proof))
     }
 
     async fn store_page(
@@ -251,10 +271,12 @@ fn redirected(headers: &HeaderMap) -> String {
     )
 }
 
-fn unusable(outcome: Outcome) -> Problem {
-    match outcome {
-        Outcome::Hold { failure, .. } => problem("PollRefused", &format!("spec.source.poll.auth: {}", failure.message)),
-        _ => problem("PollRefused", "spec.source.poll.auth can't be used"),
+/// Without credentials nothing is asked; whether that passes by itself depends on why.
+fn unproved(error: CredentialError) -> Attempt {
+    let why = problem("PollRefused", &format!("spec.source.poll.auth: {error}"));
+    match error {
+        CredentialError::Token(TokenError::Unavailable { after, .. }) => Attempt::Trouble { wish: after, why },
+        _ => Attempt::Fatal(why),
     }
 }
 

@@ -16,7 +16,7 @@ use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject};
 use secrecy::ExposeSecret;
 
 use super::{SignedRequest, Verified, VerifyError, single};
-use crate::secret::{Made, Secrets};
+use ropeway_auth::secret::{Made, Secrets};
 
 /// The authorities that an Integration trusts, and how their certificates reach us.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use ropeway_crds::source::{
 };
 
 use super::{SignedRequest, Verified, VerifyError, any, in_time, same, single};
-use crate::secret::Secrets;
+use ropeway_auth::secret::Secrets;
 
 /// The most signatures that one header may list.
 const MOST_SIGNATURES: usize = 16;

@@ -7,12 +7,15 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header,
     jwk::{AlgorithmParameters, Jwk},
+};
+use ropeway_auth::{
+    discovery::{DiscoveryError, discover, fetch},
+    http::HttpDoor,
 };
 use ropeway_crds::source::{JwtAlgorithm, JwtVerification};
 use serde::Deserialize;
@@ -20,10 +23,6 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{Verified, VerifyError, token::credentials};
-use crate::{
-    deliver::http::{HttpDoor, SendFailure},
-    provider::Request,
-};
 
 /// How long keys are used before they are looked at again.
 const FRESH: SignedDuration = SignedDuration::from_hours(1);
@@ -184,7 +183,7 @@ impl Issuer {
                 None => Err(error("the last attempt failed a moment ago".into())),
             };
         }
-        let fetched = self.fetch().await.map_err(error);
+        let fetched = self.fetch().await.map_err(|why| error(why.to_string()));
         let next = match &fetched {
             Ok(keys) => Keys { keys: keys.clone(), fetched: Some(now), tried: Some(now) },
             Err(error) => {
@@ -196,12 +195,7 @@ impl Issuer {
         fetched.map(|_| Look::Done)
     }
 
-    async fn fetch(&self) -> Result<Vec<Jwk>, String> {
-        #[derive(Deserialize)]
-        struct Discovery {
-            issuer: String,
-            jwks_uri: String,
-        }
+    async fn fetch(&self) -> Result<Vec<Jwk>, DiscoveryError> {
         #[derive(Deserialize)]
         struct Set {
             keys: Vec<Value>,
@@ -209,29 +203,12 @@ impl Issuer {
         let address = match &self.spec.jwks_url {
             Some(address) => address.clone(),
             None => {
-                let base = self.spec.issuer.trim_end_matches('/');
-                let found: Discovery = self.get(&format!("{base}/.well-known/openid-configuration")).await?;
-                if found.issuer != self.spec.issuer {
-                    return Err("its discovery document names another issuer".into());
-                }
-                found.jwks_uri
+                let found = discover(&self.door, &self.spec.issuer, DEADLINE).await?;
+                found.jwks_uri.ok_or_else(|| DiscoveryError("its configuration names no keys".into()))?
             }
         };
-        let set: Set = self.get(&address).await?;
+        let set: Set = fetch(&self.door, &address, DEADLINE).await?;
         Ok(usable(set.keys))
-    }
-
-    async fn get<T: serde::de::DeserializeOwned>(&self, address: &str) -> Result<T, String> {
-        let uri = address.parse().map_err(|_| "its address is no URL".to_owned())?;
-        let request = Request { method: Method::GET, uri, headers: HeaderMap::new(), body: Bytes::new() };
-        let answer = self.door.send(request, DEADLINE).await.map_err(|failure| match failure {
-            SendFailure::Address(refused) => refused.to_string(),
-            SendFailure::Configuration(why) | SendFailure::Transport(why) => why,
-        })?;
-        if !answer.status.is_success() {
-            return Err(format!("it answers {}", answer.status.as_u16()));
-        }
-        serde_json::from_slice(&answer.body).map_err(|_| "its answer is not what it should be".to_owned())
     }
 
     fn known(&self) -> Arc<Keys> {

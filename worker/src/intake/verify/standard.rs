@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use ropeway_crds::source::{HmacAlgorithm, StandardWebhooks};
 
 use super::{SignedRequest, Verified, VerifyError, any, any_value, hmac::digest, in_time, same, single};
-use crate::secret::Secrets;
+use ropeway_auth::secret::Secrets;
 
 /// The most signatures that one header may list.
 const MOST_SIGNATURES: usize = 16;

@@ -6,7 +6,7 @@ use ropeway_crds::source::{ApiKeyPlace, ApiKeyVerification, BasicVerification, B
 use secrecy::ExposeSecret;
 
 use super::{SignedRequest, Verified, VerifyError, any, same, single};
-use crate::secret::Secrets;
+use ropeway_auth::secret::Secrets;
 
 /// A token in `Authorization: Bearer …`.
 pub(super) fn bearer(

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::{SignedRequest, Verified, VerifyError, any, any_value, hmac, in_time, same, single};
-use crate::secret::Secrets;
+use ropeway_auth::secret::Secrets;
 
 /// What HubSpot's page on validation decodes in an address before it signs; its own client library does not.
 const HUBSPOT_DECODES: [(&str, &str); 12] = [

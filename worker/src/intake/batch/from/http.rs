@@ -1,23 +1,20 @@
 //! An address that is fetched with GET.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use ropeway_auth::{
+    credentials::{Credentials, Proof},
+    http::{self as door, HttpDoor, Request},
+    keyring::Keyring,
+    secret::Secrets,
+};
 use ropeway_crds::source::BatchHttp;
 use secrecy::ExposeSecret;
 
 use super::{Ask, Found, Incoming, Opened, ReadError, Unchanged, unusable};
-use crate::{
-    deliver::{
-        address::AddressPolicy,
-        credentials,
-        http::{self as door, HttpDoor},
-    },
-    provider::Request,
-    secret::Secrets,
-};
 
 /// The longest silence that is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,20 +25,17 @@ pub(super) struct Http {
     uri: Uri,
     shown: String,
     secrets: Secrets,
+    credentials: Option<Credentials>,
     door: HttpDoor,
 }
 
 impl Http {
-    pub(super) fn new(
-        spec: &BatchHttp,
-        shown: String,
-        secrets: &Secrets,
-        addresses: &Arc<AddressPolicy>,
-    ) -> Result<Self, ReadError> {
+    pub(super) fn new(spec: &BatchHttp, shown: String, keyring: &Keyring) -> Result<Self, ReadError> {
         let uri =
             spec.url.parse().map_err(|_| ReadError::Refused("spec.source.batch.from.http.url is no URL".into()))?;
-        let door = HttpDoor::new(spec.tls.clone(), secrets.clone(), Arc::clone(addresses));
-        Ok(Self { spec: spec.clone(), uri, shown, secrets: secrets.clone(), door })
+        let door = keyring.door(spec.tls.clone());
+        let credentials = spec.auth.as_ref().map(|auth| keyring.credentials(auth));
+        Ok(Self { spec: spec.clone(), uri, shown, secrets: keyring.secrets.clone(), credentials, door })
     }
 
     pub(super) fn found(&self) -> Found {
@@ -49,7 +43,14 @@ impl Http {
     }
 
     pub(super) async fn open(&self, ask: Ask<'_>) -> Result<Opened, ReadError> {
-        let answer = self.door.open(self.request(ask)?, PATIENCE).await?;
+        let (request, proof) = self.request(ask).await?;
+        let mut answer = self.door.open(request, PATIENCE).await?;
+        if answer.status == StatusCode::UNAUTHORIZED
+            && self.credentials.as_ref().is_some_and(|credentials| credentials.refused(&proof))
+        {
+            let (request, _) = self.request(ask).await?;
+            answer = self.door.open(request, PATIENCE).await?;
+        }
         let version = version(&answer.headers);
         let at = match answer.status {
             StatusCode::NOT_MODIFIED => return Ok(Opened::Unchanged),
@@ -75,7 +76,7 @@ impl Http {
         Box::pin(self.open(Ask { offset: 0, version: None, unless_unchanged: Unchanged::Wanted })).await
     }
 
-    fn request(&self, ask: Ask<'_>) -> Result<Request, ReadError> {
+    async fn request(&self, ask: Ask<'_>) -> Result<(Request, Proof), ReadError> {
         let mut headers = HeaderMap::new();
         for given in self.spec.headers.iter().flatten() {
             let value = match (&given.value, &given.value_from) {
@@ -106,10 +107,11 @@ impl Http {
             }
         }
         let mut request = Request { method: Method::GET, uri: self.uri.clone(), headers, body: Bytes::new() };
-        if let Some(auth) = &self.spec.auth {
-            credentials::apply(auth, &self.secrets, &mut request).map_err(unusable)?;
-        }
-        Ok(request)
+        let proof = match &self.credentials {
+            Some(credentials) => credentials.apply(&mut request).await.map_err(unusable)?,
+            None => Proof::default(),
+        };
+        Ok((request, proof))
     }
 }
 

@@ -19,6 +19,11 @@ use object_store::{
     gcp::GoogleCloudStorageBuilder,
     path::Path,
 };
+use ropeway_auth::{
+    http::{HttpDoor, Request, SendFailure},
+    keyring::Keyring,
+    secret::Secrets,
+};
 use ropeway_crds::{
     secret_ref::SecretKeyRef,
     source::{BatchObjectStore, ObjectStoreKeys},
@@ -26,14 +31,6 @@ use ropeway_crds::{
 use secrecy::ExposeSecret;
 
 use super::{Ask, Found, Incoming, Opened, ReadError, Unchanged, http::PATIENCE};
-use crate::{
-    deliver::{
-        address::AddressPolicy,
-        http::{HttpDoor, SendFailure},
-    },
-    provider::Request,
-    secret::Secrets,
-};
 
 /// The most objects that one listing may have.
 const MOST_OBJECTS: usize = 100_000;
@@ -49,23 +46,19 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    pub(super) fn new(
-        spec: &BatchObjectStore,
-        secrets: &Secrets,
-        addresses: &Arc<AddressPolicy>,
-    ) -> Result<Self, ReadError> {
+    pub(super) fn new(spec: &BatchObjectStore, keyring: &Keyring) -> Result<Self, ReadError> {
         let refuse = |what: &str| ReadError::Refused(format!("spec.source.batch.from.objectStore.url: {what}"));
         let (_, place) = spec.url.split_once("://").ok_or_else(|| refuse("write it as s3://bucket/key"))?;
         let (bucket, key) = place.split_once('/').unwrap_or((place, ""));
         let path = Path::parse(key.trim_end_matches('/')).map_err(|_| refuse("the key can't be used"))?;
         let allow_http = spec.allow_http.unwrap_or_default();
-        let door = Arc::new(HttpDoor::new(None, secrets.clone(), Arc::clone(addresses)));
+        let door = Arc::new(keyring.door(None));
         Ok(Self {
             spec: spec.clone(),
             bucket: bucket.to_owned(),
             path,
             listing: key.is_empty() || key.ends_with('/'),
-            secrets: secrets.clone(),
+            secrets: keyring.secrets.clone(),
             connector: Connector { door, allow_http },
         })
     }

@@ -13,8 +13,7 @@ use http::{HeaderMap, StatusCode};
 use hyper::body::{Body, Incoming};
 use tokio::time::Sleep;
 
-use super::{HttpDoor, SendFailure, made, not_read, not_sent};
-use crate::provider::Request;
+use super::{HttpDoor, Request, SendFailure, made, not_read, not_sent};
 
 /// An answer whose body is still to be read.
 #[derive(Debug)]

@@ -6,31 +6,53 @@
 use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
 use ropeway_crds::auth::Tls;
+use rustls_pki_types::ServerName;
 use secrecy::ExposeSecret;
 
 mod open;
 
 pub use open::{Chunks, Opened};
 
-use super::{
+use crate::{
     address::{AddressPolicy, AddressRefused},
     connect::{self, Connector},
-};
-use crate::{
-    provider::{Request, Response},
     secret::{Made, Secret, Secrets},
 };
 
 /// How much of an answer is read, in bytes: outcome rules and vendors' tables need no more, and a hostile answer can't
 /// fill the memory.
 const MOST_OF_AN_ANSWER: usize = 256 << 10;
+
+/// A request before credentials are put on it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The address.
+    pub uri: Uri,
+    /// Headers, the content type among them.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// An answer, read whole or up to the cap.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, cut at the cap.
+    pub body: Bytes,
+}
 
 /// No answer was read.
 #[derive(Debug)]
@@ -101,7 +123,10 @@ impl HttpDoor {
     /// The client, made anew when a certificate has changed: pooled connections would outlive it.
     fn client(&self) -> Result<Arc<Client>, SendFailure> {
         self.client.of(self.material()?, |material| {
-            let connector = Connector::new(Arc::clone(&self.addresses), tls_of(material)?);
+            let named = self.tls.as_ref().and_then(|tls| tls.server_name.clone());
+            let name = named.map(ServerName::try_from).transpose();
+            let name = name.map_err(|_| SendFailure::Configuration("tls.serverName is no name of a host".into()))?;
+            let connector = Connector::new(Arc::clone(&self.addresses), tls_of(material)?, name);
             Ok(legacy::Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .pool_timer(TokioTimer::new())

@@ -14,18 +14,20 @@ use std::{
 };
 
 use http::Uri;
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_rustls::{
+    DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, MaybeHttpsStream, ResolveServerName,
+};
 use hyper_util::{
     client::legacy::connect::{HttpConnector, dns::Name},
     rt::TokioIo,
 };
 use rustls::{ClientConfig, crypto::CryptoProvider};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::address::AddressPolicy;
+use crate::address::AddressPolicy;
 
 /// How long a connection may take to come about, TLS included.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,8 +40,13 @@ type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, Source>> + Send>>;
 pub struct Connector(HttpsConnector<HttpConnector<CheckedResolver>>);
 
 impl Connector {
-    /// A connector with this address policy and these certificates.
-    pub fn new(addresses: Arc<AddressPolicy>, tls: Arc<ClientConfig>) -> Self {
+    /// A connector with this address policy, these certificates, and, if it is not the host, the name that the other side
+    /// must show.
+    pub fn new(
+        addresses: Arc<AddressPolicy>,
+        tls: Arc<ClientConfig>,
+        server_name: Option<ServerName<'static>>,
+    ) -> Self {
         let mut http = HttpConnector::new_with_resolver(CheckedResolver(addresses));
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -49,7 +56,11 @@ impl Connector {
         http.set_keepalive_retries(Some(3));
         #[cfg(target_os = "linux")]
         http.set_tcp_user_timeout(Some(Duration::from_secs(30)));
-        Self(HttpsConnector::from((http, tls)))
+        let names: Arc<dyn ResolveServerName + Send + Sync> = match server_name {
+            Some(name) => Arc::new(FixedServerNameResolver::new(name)),
+            None => Arc::new(DefaultServerNameResolver::default()),
+        };
+        Self(HttpsConnector::new(http, tls, false, names))
     }
 }
 

@@ -1,0 +1,69 @@
+//! Sending with credentials: what can be renewed is renewed once when the destination refuses it.
+
+use std::{sync::Arc, time::Duration};
+
+use ropeway_auth::{
+    credentials::{CredentialError, Proof},
+    http::{Request, Response, SendFailure},
+    token::TokenError,
+};
+use ropeway_crds::account::Cause;
+use tokio::time::Instant;
+
+use super::{Deliverer, missing, unusable};
+use crate::{
+    account::Account,
+    provider::{Failure, Outcome},
+};
+
+type Answer = Result<Response, SendFailure>;
+
+impl Deliverer {
+    /// Sends a request with our credentials. A 401 to an access token is answered by a new token and the same request, which
+    /// counts against the limit like any other; its answer is final.
+    pub(super) async fn prove_and_send(
+        &self,
+        account: &Arc<Account>,
+        request: Request,
+        deadline: Duration,
+    ) -> Result<Answer, Outcome> {
+        let Some(credentials) = self.credentials.as_ref().filter(|_| self.shadow_of.is_none()) else {
+            return Ok(self.door.send(request, deadline).await);
+        };
+        let due = Instant::now() + deadline;
+        let again = credentials.can_renew().then(|| request.clone());
+        let (answer, proof) = self.send_once(request, due).await?;
+        let refused = matches!(&answer, Ok(response) if response.status == 401);
+        match again {
+            Some(again) if refused && credentials.refused(&proof) => {
+                let permit = account.pace().permit(account).await;
+                let sent = self.send_once(again, due).await;
+                drop(permit);
+                Ok(sent?.0)
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    async fn send_once(&self, mut request: Request, due: Instant) -> Result<(Answer, Proof), Outcome> {
+        let proof = match &self.credentials {
+            Some(credentials) => credentials.apply(&mut request).await.map_err(without_credentials)?,
+            None => Proof::default(),
+        };
+        Ok((self.door.send(request, due.saturating_duration_since(Instant::now())).await, proof))
+    }
+}
+
+/// Nothing is wrong with the event where there are no credentials, so it waits.
+fn without_credentials(error: CredentialError) -> Outcome {
+    let cause = match &error {
+        CredentialError::Secret(error) => return missing(error.clone()),
+        CredentialError::Unusable(message) => return unusable(message.clone()),
+        CredentialError::Token(TokenError::Unavailable { .. }) => Cause::Token,
+        CredentialError::Token(TokenError::Address(_)) => Cause::Address,
+        CredentialError::Token(TokenError::Secret(_) | TokenError::Refused(_) | TokenError::Unusable(_)) => {
+            Cause::Credentials
+        }
+    };
+    Outcome::Hold { cause, failure: Failure::silent(error.to_string()) }
+}
