@@ -1,10 +1,10 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args as Arguments, Parser, Subcommand};
 
-use crate::workload::Workload;
+use crate::{call::Content, workload::Workload};
 
 /// Measures Ropeway's worker against a bare loop and against workers written by hand.
 #[derive(Clone, Debug, Parser)]
@@ -28,6 +28,10 @@ pub enum Task {
     Sink(SinkArgs),
     /// Fills an events stream.
     Load(LoadArgs),
+    /// Calls an address.
+    Call(CallArgs),
+    /// Those who mean no good.
+    Abuse(AbuseArgs),
 }
 
 /// How the workloads are conducted.
@@ -45,7 +49,7 @@ pub struct RunArgs {
     /// Lanes of O1; a multiple of 25.
     #[arg(long, default_value_t = 1_000)]
     pub lanes: usize,
-    /// Seconds over which O1 and each phase of F4 are observed.
+    /// Seconds over which O1 and each phase of T5, F4, I1 and R1 are observed.
     #[arg(long, default_value_t = 20)]
     pub seconds: u64,
     /// The worker that is measured.
@@ -110,4 +114,44 @@ pub struct LoadArgs {
     /// Events a second, whatever becomes of the earlier ones. Without it, as fast as the server confirms.
     #[arg(long)]
     pub rate: Option<u32>,
+}
+
+/// Who calls an address.
+#[derive(Clone, Debug, Arguments)]
+pub struct CallArgs {
+    /// The address.
+    #[arg(long)]
+    pub url: String,
+    /// How many calls.
+    #[arg(long)]
+    pub calls: u64,
+    /// Calls a second, whatever becomes of the earlier ones.
+    #[arg(long)]
+    pub rate: u32,
+    /// What is sent.
+    #[arg(long, value_enum)]
+    pub content: Content,
+    /// Where the latencies go.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Those who mean no good.
+#[derive(Clone, Debug, Arguments)]
+pub struct AbuseArgs {
+    /// Where the worker listens.
+    #[arg(long)]
+    pub host: SocketAddr,
+    /// Connections that do nothing.
+    #[arg(long)]
+    pub idle: u32,
+    /// Senders whose bodies never end.
+    #[arg(long)]
+    pub slow: u32,
+    /// Senders whose heads never end.
+    #[arg(long)]
+    pub floods: u32,
+    /// The file that says that all are there.
+    #[arg(long)]
+    pub ready: PathBuf,
 }

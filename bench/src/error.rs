@@ -45,6 +45,12 @@ pub enum Error {
         #[source]
         source: Source,
     },
+    /// The process may not have as many connections.
+    #[error("{wanted} open files are needed and not allowed; raise the hard limit: ulimit -Hn {wanted}")]
+    Limit {
+        /// How many are needed.
+        wanted: u64,
+    },
     /// The manifests of a workload are wrong.
     #[error("the manifests of a workload are wrong: {0}")]
     Manifest(String),

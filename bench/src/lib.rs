@@ -9,9 +9,12 @@
 //! The variant has one core, nats-server and the sink have the other. What is compared are ratios within one run;
 //! absolute figures are those of one machine. `docs/benchmarks.md` says what each number means.
 
+pub mod abuse;
 pub mod args;
+pub mod call;
 pub mod control;
 pub mod delay;
+pub mod direct;
 pub mod error;
 pub mod event;
 pub mod figures;
@@ -27,6 +30,7 @@ pub mod results;
 pub mod run;
 pub mod scene;
 pub mod server;
+pub mod siege;
 pub mod sink;
 pub mod throughput;
 pub mod variant;

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ropeway_bench::{
+    abuse,
     args::{Args, Task},
-    floor, load, results, run, sink,
+    call, floor, load, results, run, sink,
 };
 
 fn main() -> ExitCode {
@@ -20,6 +21,8 @@ fn main() -> ExitCode {
             Task::Floor(args) => floor::run(&args).await,
             Task::Sink(args) => sink::run(&args).await,
             Task::Load(args) => load::run(&args).await,
+            Task::Call(args) => call::run(&args).await,
+            Task::Abuse(args) => abuse::run(&args).await,
         }
     });
     match ended {

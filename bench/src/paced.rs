@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The events of the first seconds find connections closed and code cold; they do not count.
-const WARM_UP: u64 = 2;
+pub const WARM_UP: u64 = 2;
 
 /// How events come.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,9 @@ use crate::{
     Error,
     args::RunArgs,
     control::Sink,
-    delay, golden, hang, idle,
+    delay, direct, golden, hang, idle,
     results::{Origin, table, write},
-    throughput, versions,
+    siege, throughput, versions,
     workload::Workload,
 };
 
@@ -31,6 +31,8 @@ pub async fn run(args: &RunArgs) -> Result<(), Error> {
             Workload::T5 => delay::measure(args, &sink, &origin).await?,
             Workload::O1 => idle::measure(args, &origin).await?,
             Workload::F4 => hang::measure(args, &sink, &origin).await?,
+            Workload::I1 => siege::measure(args, &sink, &origin).await?,
+            Workload::R1 => direct::measure(args, &sink, &origin).await?,
         };
         write(&args.out, &figures)?;
         all.extend(figures);

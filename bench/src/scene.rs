@@ -47,7 +47,7 @@ impl Scene {
         }
         let numbers: Vec<usize> = (0..urls.len()).collect();
         for (place, lanes) in numbers.chunks(LANES_EACH).enumerate() {
-            documents.push(integration(place, lanes));
+            documents.push(integration(place, lanes, workload));
         }
         let text: String = documents.iter().map(|document| format!("---\n{document}\n")).collect();
         let path = folder.join("manifests.yaml");
@@ -139,20 +139,23 @@ fn destination(number: usize, url: &str, workload: Workload) -> Value {
     })
 }
 
-fn integration(place: usize, lanes: &[usize]) -> Value {
+/// The Integration. For R1 callers wait for its one destination's answer.
+fn integration(place: usize, lanes: &[usize], workload: Workload) -> Value {
     let token = json!({ "valueFrom": { "secretKeyRef": { "name": "hook", "key": "token" } } });
     let destination = |number: &usize| json!({ "name": name(*number), "ref": name(*number), "transform": { "expression": TRANSFORM } });
-    json!({
-        "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": format!("orders-{place}") },
-        "spec": {
-            "source": {
-                "webhook": { "path": format!("/hooks/{place}"), "verification": { "bearer": { "tokens": [token] } } },
-            },
-            "event": { "type": "com.example.order.created" },
-            "destinations": lanes.iter().map(destination).collect::<Vec<_>>(),
-            "storage": { "maxBytes": "256Mi" },
-        },
-    })
+    let address = json!({ "path": format!("/hooks/{place}"), "verification": { "bearer": { "tokens": [token] } } });
+    let mut spec = json!({
+        "event": { "type": "com.example.order.created" },
+        "destinations": lanes.iter().map(destination).collect::<Vec<_>>(),
+    });
+    if workload == Workload::R1 {
+        spec["source"] = json!({ "request": address });
+    } else {
+        spec["source"] = json!({ "webhook": address });
+        spec["storage"] = json!({ "maxBytes": "256Mi" });
+    }
+    let metadata = json!({ "name": format!("orders-{place}") });
+    json!({ "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": metadata, "spec": spec })
 }
 
 fn name(number: usize) -> String {

@@ -110,8 +110,22 @@ const GO_PEER: &str = "bench/peers/go/peer";
 /// # Errors
 /// When its configuration can't be written.
 pub fn launch_worker(server: &Server, scene: &Scene, worker: &Path, folder: &Path) -> Result<Launch, Error> {
+    launch_worker_at(free_port()?, server, scene, worker, folder)
+}
+
+/// The same, with its addresses at this port of the loopback.
+///
+/// # Errors
+/// When its configuration can't be written.
+pub fn launch_worker_at(
+    listen: u16,
+    server: &Server,
+    scene: &Scene,
+    worker: &Path,
+    folder: &Path,
+) -> Result<Launch, Error> {
     scene.write(folder)?;
-    let (listen, admin) = (free_port()?, free_port()?);
+    let admin = free_port()?;
     let paths = [("--config", folder.join("config.json")), ("--secrets", folder.join("secrets"))];
     let paths = paths.into_iter().flat_map(|(name, path)| [OsString::from(name), path.into_os_string()]);
     Ok(Launch::new("ropeway", worker, MEASURED)

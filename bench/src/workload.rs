@@ -17,11 +17,15 @@ pub enum Workload {
     O1,
     /// One of a hundred destinations hangs.
     F4,
+    /// Healthy senders among those who mean no good.
+    I1,
+    /// A request that waits for the destination's answer.
+    R1,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::T1, Self::T2, Self::T5, Self::O1, Self::F4];
+    pub const ALL: [Self; 7] = [Self::T1, Self::T2, Self::T5, Self::O1, Self::F4, Self::I1, Self::R1];
 
     /// Events of one request.
     #[must_use]

@@ -174,6 +174,8 @@ fn every_benchmark_has_a_figure_or_says_why_not() {
         ("T5", &["floor", "ropeway", "node", "go"]),
         ("O1", &["1 lane", "1000 lanes"]),
         ("F4", &["all well", "one hangs"]),
+        ("I1", &["calm", "abused"]),
+        ("R1", &["direct", "ropeway"]),
     ] {
         for variant in variants {
             let mut of = figures.iter().filter(|it| it["workload"] == workload && it["variant"] == *variant);
