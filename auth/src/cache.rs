@@ -75,7 +75,9 @@ impl Cached {
                 after.map_or(doubled, |after| after.clamp(PAUSE, LONGEST_PAUSE * 10))
             }
             TokenError::Secret(_) => PAUSE,
-            TokenError::Unusable(_) | TokenError::Refused(_) | TokenError::Address(_) => REFUSED_PAUSE,
+            TokenError::Unusable(_) | TokenError::Refused(_) | TokenError::GrantRefused(_) | TokenError::Address(_) => {
+                REFUSED_PAUSE
+            }
         };
         self.failure = Some(Failed { error, until: now + pause.mul_f64(1.0 + jitter / 4.0) });
     }

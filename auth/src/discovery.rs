@@ -37,6 +37,11 @@ pub async fn discover(door: &HttpDoor, issuer: &str, deadline: Duration) -> Resu
     if found.issuer != issuer {
         return Err(DiscoveryError("its configuration is another issuer's".into()));
     }
+    let told = [&found.token_endpoint, &found.authorization_endpoint, &found.jwks_uri];
+    let open = told.into_iter().flatten().any(|address| !address.starts_with("https://"));
+    if open && issuer.starts_with("https://") {
+        return Err(DiscoveryError("it names an address without TLS".into()));
+    }
     Ok(found)
 }
 

@@ -36,6 +36,9 @@ pub enum TokenError {
     /// The server says no. It will say so again until something is changed.
     #[error("{0}")]
     Refused(String),
+    /// The server says no to what the client shows beside its credentials: a refresh token, a code or a statement.
+    #[error("{0}")]
+    GrantRefused(String),
     /// The server can't be reached, or can't answer just now.
     #[error("{message}")]
     Unavailable {

@@ -7,6 +7,7 @@ mod files;
 pub mod local;
 mod mounts;
 pub mod server;
+mod tokens;
 pub mod watch;
 
 use std::{collections::BTreeMap, path::Path};
@@ -168,6 +169,10 @@ impl Dev {
             redirect(&mut manifests, address);
             files::redirect(&mut manifests);
         }
+        let tokenless = tokens::missing(&manifests);
+        if !tokenless.is_empty() {
+            return Err(DevError::Faults(tokenless));
+        }
         let mut allowed = self.args.allowed_private_ranges.clone();
         allowed.extend(self.sink_address.map(|address| format!("{}/32", address.ip())));
         let settings = Settings { allowed_private_ranges: allowed, ..crate::check::settings() };
@@ -244,6 +249,10 @@ fn redirect(manifests: &mut Manifests, sink: std::net::SocketAddr) {
         let name = destination.name_any();
         // The sink accepts whatever it is shown; the vendor is not to be asked.
         destination.spec.probe = None;
+        // Nor is the server of its tokens.
+        if destination.spec.auth.as_ref().is_some_and(|auth| auth.oauth2.is_some()) {
+            destination.spec.auth = None;
+        }
         let redirected = |url: &str| format!("http://{sink}/{name}/{}", url.splitn(4, '/').nth(3).unwrap_or_default());
         let Provider { http, webhook, nats } = &mut destination.spec.provider;
         if let Some(http) = http {

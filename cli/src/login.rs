@@ -18,7 +18,10 @@ use ropeway_crds::{
     auth::{Auth, OAuth2},
     names::token_secret,
 };
-use ropeway_operator::destination::broker::{decide::Held, secret_of};
+use ropeway_operator::destination::broker::{
+    decide::{Held, server_of},
+    secret_of,
+};
 use secrecy::SecretString;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -63,15 +66,15 @@ pub enum LoginError {
         #[source]
         source: std::io::Error,
     },
+    /// The browser could not come back there.
+    #[error("--listen {0} is no loopback address; the browser comes back to 127.0.0.1")]
+    NotLoopback(SocketAddr),
     /// Nobody consented in time.
     #[error("nobody consented within {0} s; run the command again")]
     TooLate(u64),
     /// Consent was not given.
     #[error("the server came back with {0}")]
     Denied(String),
-    /// The answer belongs to another login.
-    #[error("the browser came back with the state of another login; run the command again")]
-    OtherState,
     /// There is no token.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -82,6 +85,18 @@ pub enum LoginError {
     #[error("the authorization endpoint is no URL")]
     Url,
 }
+
+/// The parameters that are set here; a parameter of the user's does not replace them.
+const OURS: [&str; 8] = [
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "state",
+    "code_challenge",
+    "code_challenge_method",
+    "scope",
+    "audience",
+];
 
 /// What the browser brings back.
 #[derive(Debug, Deserialize)]
@@ -112,6 +127,9 @@ impl Challenge {
 /// # Errors
 /// See [`LoginError`]; no text holds a token.
 pub async fn run(args: LoginArgs) -> Result<ExitCode, LoginError> {
+    if !args.listen.ip().is_loopback() {
+        return Err(LoginError::NotLoopback(args.listen));
+    }
     let cluster = Namespace::open(args.namespace.as_deref()).await?;
     let destination = cluster.destination(&args.destination).await?;
     let auth = destination.spec.auth.as_ref().filter(|auth| auth.is_brokered());
@@ -140,6 +158,7 @@ pub async fn run(args: LoginArgs) -> Result<ExitCode, LoginError> {
         refreshed: Some(Timestamp::now()),
         refresh: Some(refresh.ok_or(LoginError::NoRefreshToken)?),
         consent_expires,
+        server: Some(server_of(spec)),
         ..Held::default()
     };
     cluster.replace_secret(&token_secret(&args.destination), |found| secret_of(&destination, found, &held)).await?;
@@ -166,7 +185,7 @@ fn address(
     if let Some(audience) = &spec.audience {
         query.append_pair("audience", audience);
     }
-    for parameter in spec.parameters.iter().flatten() {
+    for parameter in spec.parameters.iter().flatten().filter(|given| !OURS.contains(&given.name.as_str())) {
         query.append_pair(&parameter.name, &parameter.value);
     }
     drop(query);
@@ -176,9 +195,13 @@ fn address(
 /// Waits until the browser comes back.
 async fn consent(listener: TcpListener, challenge: &Challenge, wait: u64) -> Result<SecretString, LoginError> {
     let (told, mut came) = mpsc::channel::<Callback>(1);
+    let state = challenge.state.clone();
     let receive = move |Query(callback): Query<Callback>| {
-        let told = told.clone();
+        let (told, state) = (told.clone(), state.clone());
         async move {
+            if callback.state.as_ref() != Some(&state) {
+                return Html("<p>This is the answer to another login. Run the command again.</p>");
+            }
             let page = match (&callback.code, &callback.error) {
                 (Some(_), None) => "<p>This window can be closed; the command has what it needs.</p>",
                 _ => "<p>No consent was given. See the command for what the server said.</p>",
@@ -196,14 +219,11 @@ async fn consent(listener: TcpListener, challenge: &Challenge, wait: u64) -> Res
     stop.cancel();
     let _ = timeout(Duration::from_secs(2), serving).await;
     let callback = callback.ok().flatten().ok_or(LoginError::TooLate(wait))?;
-    judge(callback, challenge)
+    judge(callback)
 }
 
-fn judge(callback: Callback, challenge: &Challenge) -> Result<SecretString, LoginError> {
-    let Callback { code, state, error } = callback;
-    if state.as_deref() != Some(challenge.state.as_str()) {
-        return Err(LoginError::OtherState);
-    }
+fn judge(callback: Callback) -> Result<SecretString, LoginError> {
+    let Callback { code, state: _, error } = callback;
     match (code, error) {
         (Some(code), None) => Ok(code),
         (_, error) => {
@@ -233,25 +253,37 @@ async fn secrets(destination: &Destination, cluster: &Namespace) -> Result<Secre
 mod tests {
     use super::*;
 
-    fn callback(code: Option<&str>, state: Option<&str>, error: Option<&str>) -> Callback {
-        let owned = |text: &str| text.to_owned();
-        Callback { code: code.map(|code| owned(code).into()), state: state.map(owned), error: error.map(owned) }
+    #[tokio::test]
+    async fn only_the_answer_to_this_login_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let challenge = Challenge { state: "mine".into(), verifier: "v".to_owned().into(), hash: "h".into() };
+        let waiting = tokio::spawn(async move { consent(listener, &challenge, 30).await });
+        let ask = async |query: &str| {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let request = format!("GET /callback?{query} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut page = String::new();
+            stream.read_to_string(&mut page).await.unwrap();
+            page
+        };
+        for other in ["code=c&state=other", "code=c", "error=access_denied"] {
+            assert!(ask(other).await.contains("another login"), "{other}");
+        }
+        assert!(ask("code=right&state=mine").await.contains("can be closed"));
+        let code = waiting.await.unwrap().unwrap();
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&code), "right");
     }
 
     #[test]
-    fn only_the_answer_to_this_login_is_taken() {
-        let challenge = Challenge { state: "mine".into(), verifier: "v".to_owned().into(), hash: "h".into() };
-        let told = |callback| match judge(callback, &challenge) {
-            Ok(_) => "taken".to_owned(),
-            Err(error) => error.to_string(),
+    fn a_refusal_is_told() {
+        let denied = |error: Option<&str>| {
+            let callback = Callback { code: None, state: None, error: error.map(str::to_owned) };
+            judge(callback).unwrap_err().to_string()
         };
-        assert_eq!(told(callback(Some("c"), Some("mine"), None)), "taken");
-        for other in [callback(Some("c"), Some("other"), None), callback(Some("c"), None, None)] {
-            assert!(told(other).contains("another login"));
-        }
-        let denied = callback(None, Some("mine"), Some("access_denied"));
-        assert_eq!(told(denied), "the server came back with access_denied");
-        assert!(told(callback(None, Some("mine"), None)).contains("neither code nor error"));
+        assert_eq!(denied(Some("access_denied")), "the server came back with access_denied");
+        assert!(denied(None).contains("neither code nor error"));
     }
 
     #[test]

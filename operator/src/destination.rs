@@ -42,6 +42,7 @@ struct Remembered {
     written: HashMap<Key, (DestinationStatus, Instant)>,
     failures: HashMap<Key, u32>,
     attempts: HashMap<Key, broker::Attempt>,
+    quiet: HashMap<Key, broker::Quiet>,
 }
 
 impl Memory {
@@ -58,7 +59,10 @@ impl Memory {
 
     /// Remembers what was found out.
     pub fn remember(&self, key: Key, found: Found) {
-        self.remembered().found.insert(key, found);
+        let mut remembered = self.remembered();
+        // The spec may be another one.
+        remembered.quiet.remove(&key);
+        remembered.found.insert(key, found);
     }
 
     /// Forgets what was found out about the Destinations of a namespace that name something, and names them.
@@ -68,6 +72,7 @@ impl Memory {
         let keys: Vec<Key> = remembered.found.iter().filter(uses).map(|(key, _)| key.clone()).collect();
         for key in &keys {
             remembered.found.remove(key);
+            remembered.quiet.remove(key);
         }
         keys
     }
@@ -91,12 +96,21 @@ impl Memory {
 
     /// Remembers an attempt that gave nothing.
     pub fn attempted(&self, key: Key, attempt: broker::Attempt) {
-        self.remembered().attempts.insert(key, attempt);
+        let mut remembered = self.remembered();
+        remembered.quiet.remove(&key);
+        remembered.attempts.insert(key, attempt);
     }
 
-    /// Forgets such attempts: there is a token.
-    pub fn refreshed(&self, key: &Key) {
-        self.remembered().attempts.remove(key);
+    /// Forgets such attempts: there is a token, of which nothing is to be done for a while.
+    pub fn refreshed(&self, key: Key, quiet: broker::Quiet) {
+        let mut remembered = self.remembered();
+        remembered.attempts.remove(&key);
+        remembered.quiet.insert(key, quiet);
+    }
+
+    /// Tokens of which nothing was to be done when they were last looked at.
+    pub fn quiet(&self, key: &Key) -> Option<broker::Quiet> {
+        self.remembered().quiet.get(key).cloned()
     }
 
     /// Counts a failure and answers how many there were in a row.
@@ -114,5 +128,6 @@ impl Memory {
         remembered.written.remove(key);
         remembered.failures.remove(key);
         remembered.attempts.remove(key);
+        remembered.quiet.remove(key);
     }
 }

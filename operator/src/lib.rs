@@ -72,11 +72,13 @@ pub async fn run_with(client: Client, args: Args, stop: CancellationToken) -> Re
     let readiness = Readiness::waiting("starting");
     let admin = admin::serve(args.listen_admin, Arc::clone(&metrics), readiness.clone(), stop.clone());
     let context = Arc::new(Context::new(Kubernetes::new(client), args, metrics));
+    let mut control = std::pin::pin!(control(context, readiness, stop.clone()));
     tokio::select! {
         result = admin => result.map_err(RunError::Admin)?,
-        result = control(context, readiness, stop.clone()) => result?,
+        result = &mut control => return result,
     }
-    Ok(())
+    // Told to stop, it ends what it has begun: what a server gave must not be dropped before it is stored.
+    control.await
 }
 
 async fn control(context: Arc<Context>, readiness: Readiness, stop: CancellationToken) -> Result<(), RunError> {

@@ -23,6 +23,9 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The most by which a token is renewed early where the user does not say.
 const EARLY: Duration = Duration::from_secs(300);
 
+/// A word of what a server says that is as long may be a secret in some code.
+const LONGEST_WORD: usize = 24;
+
 /// What a server may have rounded off.
 const ROUNDING: Duration = Duration::from_secs(1);
 
@@ -116,7 +119,11 @@ fn granted(spec: &OAuth2, response: &Response, asked: Asked) -> Result<Grant, To
     };
     let lasts = refresh_token_expires_in.as_ref().and_then(seconds).filter(|lasts| !lasts.is_zero());
     let consent_expires = lasts.and_then(|lasts| asked.time.checked_add(SignedDuration::try_from(lasts).ok()?).ok());
-    Ok(Grant { access, refresh: refresh_token.map(SecretString::from), consent_expires })
+    Ok(Grant {
+        access,
+        refresh: refresh_token.filter(|token| !token.is_empty()).map(SecretString::from),
+        consent_expires,
+    })
 }
 
 /// Some servers write numbers as text.
@@ -136,8 +143,11 @@ fn seconds(value: &Value) -> Option<Duration> {
 fn denied(spec: &OAuth2, response: &Response, secrets: &[&SecretString]) -> TokenError {
     let status = response.status.as_u16();
     let told = serde_json::from_slice::<Denied>(&response.body).ok();
-    let code: Option<String> =
-        told.as_ref().map(|told| told.error.chars().filter(|letter| letter.is_ascii_graphic()).take(48).collect());
+    let code: Option<String> = told.as_ref().map(|told| {
+        let plain: String = told.error.chars().filter(|letter| letter.is_ascii_graphic()).take(48).collect();
+        // The names of errors are words with an underline between them (RFC 6749 §5.2).
+        plain.split('_').map(|word| shown(word, secrets)).collect::<Vec<_>>().join("_")
+    });
     let later = matches!(status, 408 | 425 | 429 | 500..=599)
         || matches!(code.as_deref(), Some("temporarily_unavailable" | "server_error" | "slow_down"));
     let said = match (&code, told.and_then(|told| told.error_description)) {
@@ -153,16 +163,32 @@ fn denied(spec: &OAuth2, response: &Response, secrets: &[&SecretString]) -> Toke
     if later {
         return TokenError::Unavailable { message, after: retry_after(response) };
     }
-    TokenError::Refused(message)
+    match code.as_deref() {
+        Some("invalid_grant") => TokenError::GrantRefused(message),
+        _ => TokenError::Refused(message),
+    }
 }
 
-/// What a server says, without what was told to it.
+/// What a server says, without what was told to it: neither as it is, nor in a code, of which a long word could be one.
 fn shown(text: &str, secrets: &[&SecretString]) -> String {
     let mut text = text.to_owned();
-    for secret in secrets {
-        text = text.replace(secret.expose_secret(), "…");
+    for secret in secrets.iter().map(|secret| secret.expose_secret()).filter(|secret| !secret.is_empty()) {
+        let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        text = text.replace(secret, "…").replace(&encoded, "…");
     }
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(SHOWN).collect()
+    let plain = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    let mut shown = String::new();
+    let mut word = String::new();
+    for letter in plain.chain([' ']) {
+        if letter.is_ascii_alphanumeric() || "+/=_.~%".contains(letter) {
+            word.push(letter);
+            continue;
+        }
+        shown.push_str(if word.len() < LONGEST_WORD { &word } else { "…" });
+        word.clear();
+        shown.push(letter);
+    }
+    shown.trim_end().chars().take(SHOWN).collect()
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {

@@ -179,6 +179,12 @@ fn what_is_no_token_says_whether_it_passes() {
             true,
             "401: invalid_client: no … here",
         ),
+        (
+            400,
+            r#"{"error":"invalid_request","error_description":"bad Authorization: Basic aWQ6czNjcmV0czNjcmV0czNjcmV0, trace 5c1a7d3e-9b8f-4c21-8d3f-5b6a7c8d9e0f"}"#,
+            true,
+            "400: invalid_request: bad Authorization: Basic …, trace 5c1a7d3e-9b8f-4c21-8d3f-5b6a7c8d9e0f",
+        ),
         (403, "<html>", true, "403"),
         (404, "", true, "404: there is nothing at this address"),
         (302, "", true, "302: it redirects; give the final address"),
@@ -193,7 +199,7 @@ fn what_is_no_token_says_whether_it_passes() {
     ] {
         let error = told(&plain, &response(status, body)).unwrap_err();
         assert_eq!(error.to_string(), begins(what), "{status} {body}");
-        assert_eq!(matches!(error, TokenError::Refused(_)), refused, "{status} {body}");
+        assert_eq!(matches!(error, TokenError::Refused(_) | TokenError::GrantRefused(_)), refused, "{status} {body}");
     }
     let other = told(&plain, &response(200, r#"{"access_token":"t","token_type":"DPoP"}"#)).unwrap_err();
     assert_eq!(

@@ -15,6 +15,7 @@ use ropeway_auth::{
     brokered::stands_for,
     keyring::Keyring,
     oauth2::{answer::Grant, client::Client, request::Exchange},
+    secret::Secrets,
     token::TokenError,
 };
 use ropeway_crds::{Destination, auth::OAuth2, names::token_secret};
@@ -22,7 +23,7 @@ use secrecy::SecretString;
 
 pub use self::store::secret_of;
 use self::{
-    decide::{Facts, Held, Step, decide},
+    decide::{Facts, Held, Step, decide, server_of},
     read::{secrets, wish},
     store::{begin, show, store},
 };
@@ -68,9 +69,35 @@ pub struct View {
 pub enum Outlook {
     /// By itself.
     Passes,
-    /// When a person consents, or changes a Secret.
-    Stays,
+    /// When a person consents.
+    Consent,
+    /// When somebody changes what the client proves itself with.
+    Credentials,
+    /// When the address is another one, or the administrator allows it.
+    Address,
+    /// When the operator gets the right.
+    Rights,
 }
+
+/// Tokens of which nothing is to be done for a while.
+#[derive(Clone, Debug)]
+pub struct Quiet {
+    view: View,
+    until: Instant,
+    /// What stands for the access token.
+    access: Option<String>,
+}
+
+impl Quiet {
+    /// What is told of them, if that is still so when workers say that this token was refused.
+    pub fn view(&self, refused: Option<&str>) -> Option<View> {
+        let asked = refused.is_some() && refused == self.access.as_deref();
+        (Instant::now() < self.until && !asked).then(|| self.view.clone())
+    }
+}
+
+/// How long nobody looks at what a Secret holds, at most, where nothing says that it has changed.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Keeps the tokens of a Destination, if they are the operator's business.
 ///
@@ -80,53 +107,74 @@ pub async fn keep(destination: &Destination, context: &Context) -> Result<Option
     let oauth2 = destination.spec.auth.as_ref().filter(|auth| auth.is_brokered()).and_then(|auth| auth.oauth2.as_ref());
     let Some(spec) = oauth2 else { return Ok(None) };
     let (namespace, name) = (destination.namespace().unwrap_or_default(), destination.name_any());
+    let key = (namespace.clone(), name.clone());
+    let wish = wish(destination, &namespace, context).await;
+    let refused = wish.as_ref().map(|wish| wish.refused.as_str());
+    if let Some(view) = context.destinations.quiet(&key).and_then(|quiet| quiet.view(refused)) {
+        return Ok(Some(view));
+    }
     let secret = context.kubernetes.get::<Secret>(&namespace, &token_secret(&name)).await?;
     let held = secret.as_ref().map(Held::of).unwrap_or_default();
-    let wish = wish(destination, &namespace, context).await;
     let secrets = secrets(destination, &namespace, context).await?;
     let given = spec.refresh_token.as_ref().and_then(|token| secrets.text(token.key()).ok());
-    let me = context.identity();
-    let facts = Facts {
-        spec,
-        given: given.as_ref(),
-        refused: wish.as_ref().map(|wish| wish.refused.as_str()),
-        me,
-        now: Timestamp::now(),
-    };
+    let facts = Facts { spec, given: given.as_ref(), refused, me: context.identity(), now: Timestamp::now() };
+    let mut view = View::of(&held);
+    match decide(&held, &facts) {
+        Step::Wait(wait) => {
+            let access = held.access.as_ref().map(stands_for);
+            let quiet = Quiet { view: view.clone(), until: Instant::now() + wait.min(LOOK), access };
+            context.destinations.refreshed(key, quiet);
+        }
+        Step::Busy => {}
+        Step::NoConsent => view.trouble = Some((no_consent(&name, spec), Outlook::Consent)),
+        Step::Refresh { token, anew } => {
+            // One at a time: a server that does not answer holds up its own namespace alone.
+            let lock = context.lock(&format!("the tokens of {namespace}"));
+            if let Ok(_alone) = lock.try_lock() {
+                let with = format!("{} {} {}", stands_for(&token), secrets.fingerprint(), server_of(spec));
+                let asking = Asking { destination, spec, secrets, token, anew, with };
+                return refresh(asking, secret, &held, view, context).await.map(Some);
+            }
+        }
+    }
+    Ok(Some(view))
+}
+
+/// A refresh that is due.
+struct Asking<'a> {
+    destination: &'a Destination,
+    spec: &'a OAuth2,
+    secrets: Secrets,
+    token: SecretString,
+    anew: Option<String>,
+    /// What stands for all that the server is shown.
+    with: String,
+}
+
+/// Exchanges a refresh token, unless that was tried in vain a moment ago.
+async fn refresh(
+    asking: Asking<'_>,
+    secret: Option<Secret>,
+    held: &Held,
+    mut view: View,
+    context: &Context,
+) -> Result<View, Error> {
+    let Asking { destination, spec, secrets, token, anew, with } = asking;
+    let (namespace, name) = (destination.namespace().unwrap_or_default(), destination.name_any());
     let key = (namespace.clone(), name.clone());
-    let mut view = View {
-        expires: held.expires,
-        refreshed: held.refreshed,
-        consent_expires: held.consent_expires,
-        ..View::default()
-    };
-    let (token, anew) = match decide(&held, &facts) {
-        Step::Wait(_) => {
-            context.destinations.refreshed(&key);
-            return Ok(Some(view));
-        }
-        Step::Busy => return Ok(Some(view)),
-        Step::NoConsent => {
-            view.trouble = Some((no_consent(&name, spec), Outlook::Stays));
-            return Ok(Some(view));
-        }
-        Step::Refresh { token, anew } => (token, anew),
-    };
-    let with = format!("{} {}", stands_for(&token), secrets.fingerprint());
     let known = context.destinations.attempt(&key);
     if let Some(attempt) = known.as_ref().filter(|attempt| attempt.with == with && Instant::now() < attempt.until) {
         tell(&mut view, attempt);
-        return Ok(Some(view));
+        return Ok(view);
     }
-    let begun = match begin(destination, secret, &held, &namespace, context).await {
+    let begun = match begin(destination, secret, held, &namespace, context).await {
         Ok(begun) => begun,
         Err(Error::Apply(ApplyError::Kubernetes(error))) if error.class() == Class::Forbidden => {
-            let message = format!(
-                "the operator may not write the Secret {}; let it by the chart's tokenBroker.enabled",
-                token_secret(&name)
-            );
-            view.trouble = Some((message, Outlook::Stays));
-            return Ok(Some(view));
+            let secret = token_secret(&name);
+            let told =
+                format!("the operator may not write the Secret {secret}; let it by the chart's tokenBroker.enabled");
+            view.trouble = Some((told, Outlook::Rights));
+            return Ok(view);
         }
         Err(error) => return Err(error),
     };
@@ -135,17 +183,15 @@ pub async fn keep(destination: &Destination, context: &Context) -> Result<Option
     let asked = async { client.ask(Exchange::Refresh(&token), &client.material()?).await };
     match fault::write("token", asked).await {
         Ok(grant) => {
-            let next = after(&held, grant, token, anew);
+            let next = Held { server: Some(server_of(spec)), ..after(held, grant, token, anew) };
             store(begun, &next, &namespace, context).await?;
-            context.destinations.refreshed(&key);
+            let view = View::of(&next);
+            let access = next.access.as_ref().map(stands_for);
+            let quiet = Quiet { view: view.clone(), until: Instant::now(), access };
+            context.destinations.refreshed(key, quiet);
             context.metrics.token_granted();
             show(&name, &namespace, context).await;
-            Ok(Some(View {
-                expires: next.expires,
-                refreshed: next.refreshed,
-                consent_expires: next.consent_expires,
-                ..View::default()
-            }))
+            Ok(view)
         }
         Err(error) => {
             tracing::warn!(namespace, name, %error, "an access token could not be refreshed");
@@ -154,7 +200,18 @@ pub async fn keep(destination: &Destination, context: &Context) -> Result<Option
             let attempt = Attempt { until: Instant::now() + pause(&error, failures), error, failures, with };
             tell(&mut view, &attempt);
             context.destinations.attempted(key, attempt);
-            Ok(Some(view))
+            Ok(view)
+        }
+    }
+}
+
+impl View {
+    fn of(held: &Held) -> Self {
+        Self {
+            expires: held.expires,
+            refreshed: held.refreshed,
+            consent_expires: held.consent_expires,
+            ..Self::default()
         }
     }
 }
@@ -169,7 +226,9 @@ fn no_consent(name: &str, spec: &OAuth2) -> String {
 fn tell(view: &mut View, attempt: &Attempt) {
     let outlook = match attempt.error {
         TokenError::Unavailable { .. } => Outlook::Passes,
-        _ => Outlook::Stays,
+        TokenError::GrantRefused(_) => Outlook::Consent,
+        TokenError::Secret(_) | TokenError::Unusable(_) | TokenError::Refused(_) => Outlook::Credentials,
+        TokenError::Address(_) => Outlook::Address,
     };
     view.failures = attempt.failures;
     view.trouble = Some((attempt.error.to_string(), outlook));
@@ -182,7 +241,9 @@ fn pause(error: &TokenError, failures: u32) -> Duration {
             after.map_or(doubled, |after| after.min(REFUSED_PAUSE))
         }
         TokenError::Secret(_) => Duration::from_secs(5),
-        TokenError::Refused(_) | TokenError::Unusable(_) | TokenError::Address(_) => REFUSED_PAUSE,
+        TokenError::Refused(_) | TokenError::GrantRefused(_) | TokenError::Unusable(_) | TokenError::Address(_) => {
+            REFUSED_PAUSE
+        }
     }
 }
 
@@ -198,6 +259,7 @@ fn after(held: &Held, grant: Grant, used: SecretString, anew: Option<String>) ->
         refresh: Some(refresh.unwrap_or(used)),
         consent_expires: if rotated { consent_expires } else { consent_expires.or(held.consent_expires) },
         began_with: anew.or_else(|| held.began_with.clone()),
+        server: held.server.clone(),
         refreshing: None,
     }
 }

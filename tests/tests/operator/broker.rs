@@ -179,6 +179,23 @@ async fn an_operator_that_is_killed_anywhere_loses_no_refresh_token_that_it_coul
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_that_is_told_to_stop_stores_what_it_is_being_given() {
+    let server = OidcProvider::start(600, "ES256").await.expect("an authorization server");
+    server.fail(&json!({ "kind": "slow", "ms": 3_000 })).await;
+    let (place, _) = consented("broker-stop", &server).await;
+    let Operator { mut process, .. } = place.operator(None);
+    until("the server is asked", PATIENCE, async || {
+        if server.seen().await.tokens.is_empty() { Err("not yet".to_owned()) } else { Ok(()) }
+    })
+    .await
+    .expect("the operator asks");
+    process.stop(PATIENCE).await;
+    assert!(refreshed(&place).await.is_some(), "what the server gave was dropped");
+    let seen = server.seen().await.tokens;
+    assert!(seen.len() == 1 && seen[0].status == 200, "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_operators_never_use_a_refresh_token_at_once() {
     let server = OidcProvider::start(8, "ES256").await.expect("an authorization server");
     let (place, _) = consented("broker-two", &server).await;

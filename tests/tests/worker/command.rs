@@ -110,6 +110,35 @@ fn every_example_is_in_order_and_its_tests_pass() {
 }
 
 #[test]
+fn a_local_run_says_that_nobody_would_keep_its_tokens_unless_there_is_one() {
+    let scratch = Scratch::new("tokens").expect("a folder");
+    let (file, data) = (scratch.path().join("all.yaml"), scratch.path().join("data").display().to_string());
+    let manifests = "\
+apiVersion: ropeway.dev/v1alpha1
+kind: Destination
+metadata: { name: crm }
+spec:
+  provider: { http: { url: http://127.0.0.1:9/ } }
+  auth:
+    oauth2:
+      grant: AuthorizationCode
+      issuer: https://login.example.com
+      clientId: { value: us }
+";
+    std::fs::write(&file, manifests).expect("written");
+    let path = file.display().to_string();
+    let output = ropeway(&["dev", &path, "--data", &data, "--listen", "127.0.0.1:0"]);
+    let told = text(&output);
+    assert!(!output.status.success(), "{told}");
+    assert!(
+        told.contains("all.yaml:8") && told.contains("a Secret \"ropeway-token-crm\" with the key \"access_token\""),
+        "{told}"
+    );
+    // What is for a cluster is in order as it is.
+    assert!(ropeway(&["lint", &path]).status.success());
+}
+
+#[test]
 fn lint_names_file_line_and_remedy() {
     let scratch = Scratch::new("lint").expect("a folder");
     let example = root().join("examples/signups-to-marketing");

@@ -76,9 +76,9 @@ fn without_credentials(error: CredentialError) -> Outcome {
         CredentialError::Unusable(message) => return unusable(message.clone()),
         CredentialError::Token(TokenError::Unavailable { .. }) => Cause::Token,
         CredentialError::Token(TokenError::Address(_)) => Cause::Address,
-        CredentialError::Token(TokenError::Secret(_) | TokenError::Refused(_) | TokenError::Unusable(_)) => {
-            Cause::Credentials
-        }
+        CredentialError::Token(
+            TokenError::Secret(_) | TokenError::Refused(_) | TokenError::GrantRefused(_) | TokenError::Unusable(_),
+        ) => Cause::Credentials,
     };
     Outcome::Hold { cause, failure: Failure::silent(error.to_string()) }
 }

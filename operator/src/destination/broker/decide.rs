@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::ResourceExt;
 use ropeway_auth::brokered::{ACCESS_TOKEN, EXPIRES_AT, stands_for};
-use ropeway_crds::auth::OAuth2;
+use ropeway_crds::{auth::OAuth2, names::hash};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The key with the refresh token.
@@ -20,6 +20,9 @@ pub const CONSENT_EXPIRES_AT: &str = "consent_expires_at";
 
 /// The key with what stands for the refresh token of the user's own that all began with; absent after a login.
 pub const BEGAN_WITH: &str = "began_with";
+
+/// The key with what stands for the server and the client that the tokens are of.
+pub const SERVER: &str = "server";
 
 /// The annotation that says who refreshes and since when: `<who> <RFC 3339>`.
 pub const REFRESHING: &str = "ropeway.dev/refreshing";
@@ -52,6 +55,8 @@ pub struct Held {
     pub consent_expires: Option<Timestamp>,
     /// What stands for the refresh token that all began with.
     pub began_with: Option<String>,
+    /// What stands for the server and the client that all is of.
+    pub server: Option<String>,
     /// Who refreshes, and since when.
     pub refreshing: Option<(String, Timestamp)>,
 }
@@ -77,13 +82,14 @@ impl Held {
             refresh: text(REFRESH_TOKEN).map(SecretString::from),
             consent_expires: time(CONSENT_EXPIRES_AT),
             began_with: text(BEGAN_WITH),
+            server: text(SERVER),
             refreshing,
         }
     }
 
     /// The same as a Secret's data.
     pub fn data(&self) -> BTreeMap<String, ByteString> {
-        let Self { access, expires, refreshed, refresh, consent_expires, began_with, refreshing: _ } = self;
+        let Self { access, expires, refreshed, refresh, consent_expires, began_with, server, refreshing: _ } = self;
         let secret = |value: &Option<SecretString>| value.as_ref().map(|value| value.expose_secret().to_owned());
         let time = |value: &Option<Timestamp>| value.map(|time| time.to_string());
         let entries = [
@@ -94,6 +100,7 @@ impl Held {
             (REFRESH_TOKEN, secret(refresh)),
             (CONSENT_EXPIRES_AT, time(consent_expires)),
             (BEGAN_WITH, began_with.clone()),
+            (SERVER, server.clone()),
         ];
         let present = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
         present.map(|(key, value)| (key, ByteString(value.into_bytes()))).collect()
@@ -133,8 +140,16 @@ pub enum Step {
     },
 }
 
+/// What stands for a server and a client of it. What one server gave is shown to no other, whatever a spec is changed to.
+pub fn server_of(spec: &OAuth2) -> String {
+    let parts = (&spec.token_url, &spec.issuer, &spec.client_id);
+    hash(&serde_json::to_vec(&parts).expect("a part of a spec is JSON"), 16)
+}
+
 /// What is to be done now.
 pub fn decide(held: &Held, facts: &Facts<'_>) -> Step {
+    let nothing = Held { refreshing: held.refreshing.clone(), ..Held::default() };
+    let held = if held.server.as_ref() == Some(&server_of(facts.spec)) { held } else { &nothing };
     let Facts { spec, given, refused, me, now } = facts;
     let given_stands = given.map(stands_for);
     let is_new = given_stands.is_some() && given_stands != held.began_with;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{Resource, ResourceExt};
 use ropeway_crds::{Destination, names::token_secret};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::decide::{Held, REFRESHING};
 use crate::{context::Context, error::Error, io::kubernetes::Class};
@@ -31,7 +32,6 @@ pub fn secret_of(destination: &Destination, found: Option<Secret>, held: &Held) 
     secret.metadata.namespace = destination.namespace();
     let labels = secret.metadata.labels.get_or_insert_default();
     labels.insert("app.kubernetes.io/managed-by".into(), "ropeway-operator".into());
-    labels.insert(crate::integration::observe::USE_LABEL.into(), "allowed".into());
     if let Some(owner) = destination.owner_ref(&()) {
         secret.metadata.owner_references = Some(vec![owner]);
     }
@@ -42,10 +42,12 @@ pub fn secret_of(destination: &Destination, found: Option<Secret>, held: &Held) 
     secret
 }
 
-/// Stores what came. It is the only copy, so it is tried until it stands there; somebody who wrote in between does not keep
-/// it from that unless they have tokens of a later refresh.
+/// Stores what came. It is the only copy, so it is tried until it stands there. Somebody who wrote in between does not keep
+/// it from that, unless it was another refresh token: a person has consented anew.
 pub(super) async fn store(begun: Secret, next: &Held, namespace: &str, context: &Context) -> Result<(), Error> {
-    const TRIES: u32 = 10;
+    // Ten minutes; by then a person has been told by the condition's age and by the log.
+    const TRIES: u32 = 600;
+    let used = Held::of(&begun).refresh;
     let name = begun.name_any();
     let mut secret = begun;
     let mut tries = 0;
@@ -66,7 +68,7 @@ pub(super) async fn store(begun: Secret, next: &Held, namespace: &str, context: 
         }
         let Ok(found) = context.kubernetes.get::<Secret>(namespace, &name).await else { continue };
         secret = match found {
-            Some(found) if Held::of(&found).refreshed > next.refreshed => return Ok(()),
+            Some(found) if !same(&Held::of(&found).refresh, &used) => return Ok(()),
             Some(found) => found,
             None => {
                 secret.metadata.resource_version = None;
@@ -92,4 +94,9 @@ pub(super) async fn show(name: &str, namespace: &str, context: &Context) {
             tracing::debug!(%error, "a kubelet will show the new token a little later");
         }
     }
+}
+
+fn same(one: &Option<SecretString>, other: &Option<SecretString>) -> bool {
+    let exposed = |secret: &Option<SecretString>| secret.as_ref().map(|secret| secret.expose_secret().to_owned());
+    exposed(one) == exposed(other)
 }

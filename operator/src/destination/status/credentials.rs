@@ -69,7 +69,10 @@ fn brokered(view: &View, now: Timestamp) -> Option<Finding> {
     let (message, outlook) = view.trouble.as_ref()?;
     let good = view.refreshed.is_some() && view.expires.is_none_or(|ends| ends > now);
     Some(match outlook {
-        Outlook::Stays => Finding::fails(kind, Reason::ConsentNeeded, message.clone()),
+        Outlook::Consent => Finding::fails(kind, Reason::ConsentNeeded, message.clone()),
+        Outlook::Credentials => Finding::fails(kind, Reason::CredentialsRefused, message.clone()),
+        Outlook::Address => Finding::fails(kind, Reason::AddressRefused, message.clone()),
+        Outlook::Rights => Finding::fails(kind, Reason::Forbidden, message.clone()),
         Outlook::Passes if good => {
             let message = format!("the access token is good still, but could not be renewed: {message}");
             Finding::holds(kind, Reason::CredentialsAccepted, message)

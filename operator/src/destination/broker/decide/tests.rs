@@ -28,6 +28,7 @@ fn held() -> Held {
         refreshed: Some(at(NOW - 60)),
         expires: Some(at(NOW + 3_540)),
         refresh: Some(token("kept")),
+        server: Some(server_of(&spec())),
         ..Held::default()
     }
 }
@@ -77,6 +78,9 @@ fn a_refresh_token_of_the_users_own_is_used_when_it_is_new() {
     assert_eq!(step(&began("given"), Some("given"), None), "wait 3240");
     assert_eq!(step(&began("given"), Some("given"), Some("access")), "refresh kept");
     assert_eq!(step(&began("given"), Some("changed"), None), "refresh changed anew");
+    let elsewhere = Held { server: Some("another".into()), ..began("given") };
+    assert_eq!(step(&elsewhere, Some("given"), None), "refresh given anew");
+    assert_eq!(step(&elsewhere, None, None), "no consent", "what another server gave is not shown");
     let lost = Held { refresh: None, ..began("given") };
     assert_eq!(step(&lost, Some("given"), Some("access")), "refresh given anew");
 }
