@@ -151,7 +151,7 @@ const CRASHES: [(&str, bool); 7] = [
 async fn killed(server: &OidcProvider, number: usize, crash: &str, lost: bool) {
     let (place, _) = consented(&format!("broker-crash-{number}"), server).await;
     let Operator { mut process, .. } = place.operator(Some(crash));
-    until("the operator dies", PATIENCE, async || match process.check() {
+    until("the operator dies", LONG, async || match process.check() {
         Ok(()) => Err("it lives".to_owned()),
         Err(_) => Ok(()),
     })
@@ -184,7 +184,7 @@ async fn an_operator_that_is_told_to_stop_stores_what_it_is_being_given() {
     server.fail(&json!({ "kind": "slow", "ms": 3_000 })).await;
     let (place, _) = consented("broker-stop", &server).await;
     let Operator { mut process, .. } = place.operator(None);
-    until("the server is asked", PATIENCE, async || {
+    until("the server is asked", LONG, async || {
         if server.seen().await.tokens.is_empty() { Err("not yet".to_owned()) } else { Ok(()) }
     })
     .await
