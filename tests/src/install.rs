@@ -53,7 +53,9 @@ pub fn chart(kubeconfig: &Path, settings: &[&str]) -> Result<(), Error> {
         .arg(programs::repository().join("charts/ropeway"));
     let (nats, version) = ("nats.image.repository=ropeway.dev/ropeway-nats", env!("CARGO_PKG_VERSION"));
     let tag = format!("nats.image.tag={version}");
-    for setting in ["nats.enabled=true", nats, &tag, PRIVATE_RANGES].iter().chain(settings) {
+    // Each Integration reserves its share, and all tests of a cluster have one server.
+    let room = "nats.maxFileStore=32Gi";
+    for setting in ["nats.enabled=true", nats, &tag, room, PRIVATE_RANGES].iter().chain(settings) {
         helm.args(["--set", setting]);
     }
     run(&mut helm).map(drop)
