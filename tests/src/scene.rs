@@ -395,6 +395,19 @@ impl Scene {
         .await
     }
 
+    /// Waits until at least so many deliveries have arrived.
+    ///
+    /// # Panics
+    /// When they don't.
+    pub async fn arrived(&self, count: usize) {
+        until(&format!("{count} arrive"), PATIENCE, async || {
+            let arrived = self.receiver.arrivals().len();
+            if arrived >= count { Ok(()) } else { Err(format!("{arrived}")) }
+        })
+        .await
+        .expect("they arrive");
+    }
+
     /// The ids among the dead letters of a destination.
     ///
     /// # Errors

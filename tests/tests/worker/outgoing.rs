@@ -10,15 +10,6 @@ use ropeway_tests::{
 use serde_json::json;
 use sha2::Sha256;
 
-async fn arrived(scene: &Scene, count: usize) {
-    until(&format!("{count} arrive"), PATIENCE, async || {
-        let arrived = scene.receiver.arrivals().len();
-        if arrived >= count { Ok(()) } else { Err(format!("{arrived}")) }
-    })
-    .await
-    .expect("they arrive");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outgoing_webhook_is_signed_by_every_key_and_keeps_its_id_over_attempts() {
     let key = |key: &str| json!({ "valueFrom": { "secretKeyRef": { "name": "hook", "key": key } } });
@@ -28,7 +19,7 @@ async fn an_outgoing_webhook_is_signed_by_every_key_and_keeps_its_id_over_attemp
     scene.receiver.answer(|_, _, times| if times == 1 { 503 } else { 200 });
     let _worker = scene.start_worker("worker", None).await.expect("a worker starts");
     scene.store(["e".to_owned()]).await.expect("an event is stored");
-    arrived(&scene, 2).await;
+    scene.arrived(2).await;
     let arrivals = scene.receiver.arrivals();
     let header = |index: usize, name: &str| arrivals[index].headers[name].to_str().expect("text").to_owned();
     assert_eq!(header(0, "webhook-id"), header(1, "webhook-id"));

@@ -8,15 +8,6 @@ use ropeway_tests::{
 };
 use serde_json::json;
 
-async fn arrived(scene: &Scene, count: usize) {
-    until(&format!("{count} arrive"), PATIENCE, async || {
-        let arrived = scene.receiver.arrivals().len();
-        if arrived >= count { Ok(()) } else { Err(format!("{arrived}")) }
-    })
-    .await
-    .expect("they arrive");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_out_of_a_config_map_is_followed_and_waited_for() {
     let from = |key: &str| json!({ "valueFrom": { "configMapKeyRef": { "name": "settings", "key": key } } });
@@ -30,7 +21,7 @@ async fn a_value_out_of_a_config_map_is_followed_and_waited_for() {
     scene.apply().await.expect("the account is described");
     let mut worker = scene.start_worker("worker", None).await.expect("a worker starts");
     scene.store(["first".to_owned()]).await.expect("an event is stored");
-    arrived(&scene, 1).await;
+    scene.arrived(1).await;
     let said =
         |index: usize, name: &str| scene.receiver.arrivals()[index].headers[name].to_str().expect("text").to_owned();
     assert_eq!((said(0, "x-team").as_str(), said(0, "authorization").as_str()), ("growth", "Basic cm9ib3Q6"));
@@ -41,7 +32,7 @@ async fn a_value_out_of_a_config_map_is_followed_and_waited_for() {
     until("the new value is in use", Duration::from_secs(30), async || {
         scene.store([format!("again-{sent}")]).await.map_err(|error| error.to_string())?;
         sent += 1;
-        arrived(&scene, sent).await;
+        scene.arrived(sent).await;
         let said = scene.receiver.arrivals()[sent - 1].headers["x-team"].to_str().unwrap_or_default().to_owned();
         if said == "sales" { Ok(()) } else { Err(said) }
     })
@@ -63,7 +54,7 @@ async fn a_value_out_of_a_config_map_is_followed_and_waited_for() {
     let before = scene.receiver.arrivals().len();
     assert!(before < sent, "nothing may be sent without it");
     scene.set_config_map("settings", "user", "other").expect("it is written");
-    arrived(&scene, sent).await;
+    scene.arrived(sent).await;
     for arrival in &scene.receiver.arrivals()[before..] {
         assert_eq!(arrival.headers["authorization"], "Basic b3RoZXI6");
     }
