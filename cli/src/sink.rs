@@ -242,12 +242,10 @@ impl Sink {
             return (status, [(header::RETRY_AFTER, seconds)], Json(json!({"message": "too many requests"})))
                 .into_response();
         }
-        if let Some(refuse) = &behaviour.refuse {
-            if refuse.means(&record) {
-                *memory.refused.entry(id).or_default() += 1;
-                let status = StatusCode::from_u16(refuse.status).unwrap_or(StatusCode::BAD_REQUEST);
-                return (status, Json(json!({"message": "the record is not valid"}))).into_response();
-            }
+        if let Some(refuse) = behaviour.refuse.as_ref().filter(|refuse| refuse.means(&record)) {
+            *memory.refused.entry(id).or_default() += 1;
+            let status = StatusCode::from_u16(refuse.status).unwrap_or(StatusCode::BAD_REQUEST);
+            return (status, Json(json!({"message": "the record is not valid"}))).into_response();
         }
         if memory.forgotten < self.lose {
             memory.forgotten += 1;

@@ -34,7 +34,7 @@ pub fn status(
     let previous = destination.status.clone().unwrap_or_default();
     let generation = destination.metadata.generation.unwrap_or_default();
     let ready = match findings {
-        [] => Finding::holds(ConditionType::Ready, Reason::Resolved, &resolved(&destination.spec)),
+        [] => Finding::holds(ConditionType::Ready, Reason::Resolved, resolved(&destination.spec)),
         [first, ..] => first.clone(),
     };
     let circuit = newest_circuit(lanes);

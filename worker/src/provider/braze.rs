@@ -133,11 +133,8 @@ impl Vendor for Braze {
         let answer: Answer = serde_json::from_slice(&response.body).unwrap_or_default();
         let said = answer.message.as_deref().map(told).filter(|said| !said.is_empty());
         match (code, said) {
-            (200..=299, Some(said)) if said == "success" => {
-                if !answer.errors.is_empty() {
-                    verdict.each = fates(&answer.errors, records, code);
-                }
-            }
+            (200..=299, Some(said)) if said == "success" && answer.errors.is_empty() => {}
+            (200..=299, Some(said)) if said == "success" => verdict.each = fates(&answer.errors, records, code),
             (200..=299, Some(said)) => {
                 verdict.outcome = Outcome::Rejected(failed(format!("Braze took nothing of the request: {said}")));
             }
