@@ -2,6 +2,7 @@
 //!
 //! A failed delivery is a value; there is no error to hand on.
 
+mod exchange;
 mod judge;
 mod no_http;
 mod probe;
@@ -15,10 +16,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use ropeway_auth::{
     credentials::Credentials,
-    http::{HttpDoor, Response, SendFailure},
+    http::{HttpDoor, Response},
     keyring::Keyring,
     secret::{SecretError, Secrets},
 };
@@ -31,7 +31,7 @@ use ropeway_mapping::{EventAttributes, Program};
 use crate::{
     account::{Account, Permit, breaker::Sign},
     deliver::{
-        judge::{judge, sign},
+        judge::sign,
         search::{Reply, Search},
     },
     fault::{self, Step},
@@ -120,9 +120,8 @@ impl Deliverer {
             None => keyring.credentials(auth),
         });
         let secrets = keyring.secrets.clone();
-        let settings =
-            account_settings(&config.provider, config.auth.as_ref()).into_iter().map(|(_, key)| key).collect();
-        let frame = OnceLock::new();
+        let settings = account_settings(&config.provider, config.auth.as_ref());
+        let (settings, frame) = (settings.into_iter().map(|(_, key)| key).collect(), OnceLock::new());
         Self { config, outcomes, secrets, credentials, vendor, settings, door, broker, shadow_of, frame }
     }
 
@@ -284,71 +283,6 @@ impl Deliverer {
             (outcome, _) => outcome,
         };
         (Answered { outcome, each, sign }, response)
-    }
-
-    async fn exchange(
-        &self,
-        account: &Arc<Account>,
-        parcels: &[Parcel<'_>],
-        deadline: Duration,
-    ) -> (Verdict, Option<Response>) {
-        let records: Vec<&Record> = parcels.iter().map(|parcel| parcel.record).collect();
-        if let Some(integration) = &self.shadow_of {
-            return (Box::pin(self.shadow(integration, &records)).await, None);
-        }
-        if let (Some(nats), [record]) = (&self.config.provider.nats, records.as_slice()) {
-            return (Box::pin(self.publish(&nats.subject, record, deadline)).await, None);
-        }
-        let request = match self.request(&records) {
-            Ok(request) => request,
-            Err(outcome) => return (Verdict::plain(outcome), None),
-        };
-        if let Some(refused) = self.rehearse(account, &records, deadline).await {
-            return (Verdict::plain(refused), None);
-        }
-        let answer = match self.prove_and_send(account, request, deadline).await {
-            Ok(answer) => answer,
-            Err(outcome) => return (Verdict::plain(outcome), None),
-        };
-        let now = Timestamp::now();
-        let verdict = match answer {
-            Ok(response) => {
-                let vendor = self.vendor.as_deref();
-                let verdict = judge(&self.config, vendor, &self.outcomes, &response, &records, now);
-                return (verdict, Some(response));
-            }
-            Err(failure) => Verdict::plain(unsent(failure)),
-        };
-        (verdict, None)
-    }
-
-    /// Asks a vendor that can be asked whether it would take the records. Answers what becomes of them if it would not.
-    async fn rehearse(&self, account: &Arc<Account>, records: &[&Record], deadline: Duration) -> Option<Outcome> {
-        let vendor = self.vendor.as_ref()?;
-        let request = match vendor.rehearsal(records) {
-            Ok(request) => request?,
-            Err(error) => return Some(unusable(error.to_string())),
-        };
-        match self.prove_and_send(account, request, deadline).await {
-            Ok(Ok(response)) => vendor.rehearsed(&response),
-            Ok(Err(failure)) => Some(unsent(failure)),
-            Err(outcome) => Some(outcome),
-        }
-    }
-}
-
-/// What it means that no answer came.
-fn unsent(failure: SendFailure) -> Outcome {
-    match failure {
-        SendFailure::Address(refused) => {
-            Outcome::Hold { cause: Cause::Address, failure: Failure::silent(refused.to_string()) }
-        }
-        SendFailure::Configuration(message) => {
-            Outcome::Hold { cause: Cause::Credentials, failure: Failure::silent(message) }
-        }
-        SendFailure::Transport(message) => {
-            Outcome::Retry { after: None, limited: false, failure: Failure::silent(message) }
-        }
     }
 }
 

@@ -38,4 +38,5 @@ mod state;
 mod steps;
 mod stream;
 mod trim;
+mod vendors;
 mod webhook;
