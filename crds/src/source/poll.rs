@@ -22,8 +22,9 @@ pub struct Poll {
     /// How long after the start of a run the next one starts; never before it has ended.
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('720h')").message("interval must be at least 1s and at most 720h"))]
     pub interval: Option<Duration>,
-    /// When runs start: a cron expression of five fields. A run that nobody could start is made up for once.
-    #[schemars(length(min = 9, max = 128))]
+    /// When runs start: five fields of cron, or a word such as `@daily`, as those of a batch source. A run that nobody could
+    /// start is made up for once.
+    #[schemars(length(min = 6, max = 128))]
     pub schedule: Option<String>,
     /// The time zone of `schedule`, by its name in the IANA database. Default UTC.
     #[schemars(length(min = 1, max = 64))]
