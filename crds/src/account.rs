@@ -40,6 +40,8 @@ pub enum Cause {
     Token,
     /// It answers 403 or 410 to one record after another.
     Gone,
+    /// What it takes in a day is used up.
+    Quota,
     /// An outcome rule says so.
     Rule,
     /// The address is not one that deliveries may go to.
@@ -58,6 +60,7 @@ impl Cause {
             Self::Credentials => "Credentials",
             Self::Token => "Token",
             Self::Gone => "Gone",
+            Self::Quota => "Quota",
             Self::Rule => "Rule",
             Self::Address => "Address",
             Self::Configuration => "Configuration",
