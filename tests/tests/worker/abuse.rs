@@ -225,7 +225,7 @@ async fn thousands_of_idle_connections_and_floods_of_nonsense_cost_little_memory
     assert!(enough, "this test needs {} open files; raise `ulimit -Hn`", IDLE * 2);
     let connect = async |number: usize| {
         let mut connection = siege.connect().await;
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             connection.write_all(b"POST /hook HTTP/1.1\r\nhost: a\r\nx-").await.expect("the begin of a head");
         }
         connection
