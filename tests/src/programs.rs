@@ -14,6 +14,24 @@ pub fn repository() -> PathBuf {
     tests.parent().expect("the tests package is a folder of the repository").to_owned()
 }
 
+/// The folders of all examples: those with an `integration.yaml`, however deep.
+///
+/// # Panics
+/// When a folder can't be read.
+#[must_use]
+pub fn examples() -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![repository().join("examples")]);
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).expect("a folder of examples can be read");
+        folders.extend(entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir()));
+        if folder.join("integration.yaml").is_file() {
+            found.push(folder);
+        }
+    }
+    found.sort();
+    found
+}
+
 /// Finds `program` in `KUBEBUILDER_ASSETS`, in `.tools/`, then in `PATH`.
 ///
 /// # Errors

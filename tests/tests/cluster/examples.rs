@@ -1,7 +1,7 @@
 //! Every example of the repository as it stands, applied on a node: each becomes Ready, but for those that wait for a vendor
 //! that only exists in the example, and these say so.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use kube::Api;
 use ropeway_crds::Integration;
@@ -62,13 +62,11 @@ impl Applied {
 #[tokio::test]
 async fn every_example_becomes_ready_or_says_which_vendor_it_waits_for() {
     let cluster = installed().await;
-    let entries = fs::read_dir(programs::repository().join("examples")).expect("the examples");
-    let folders = entries.map(|entry| entry.expect("an example").path()).filter(|path| path.is_dir());
     let mut examples = Vec::new();
-    for folder in folders {
+    for folder in programs::examples() {
         examples.push(Applied::new(cluster, folder).await);
     }
-    assert!(examples.len() >= 8, "only {} examples", examples.len());
+    assert!(examples.len() >= 15, "only {} examples", examples.len());
     for (name, ..) in WAITING {
         assert!(examples.iter().any(|example| example.name == name), "there is no example {name} any more");
     }

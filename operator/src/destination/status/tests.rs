@@ -164,6 +164,33 @@ fn figures_are_folded_over_all_that_send_here() {
 }
 
 #[test]
+fn what_becomes_of_a_repeat_is_told_and_so_is_an_odd_address() {
+    let hubspot = |operation: &str, url: Option<&str>| {
+        let id = (operation != "Create").then_some("email");
+        json!({ "hubspot": { "object": "contacts", "operation": operation, "idProperty": id, "url": url } })
+    };
+    let braze = |url: &str| json!({ "braze": { "url": url } });
+    let odd = "everything that is named is there; but the host ";
+    for (provider, idempotency, message) in [
+        (json!({ "http": { "url": "https://a.example" } }), "None", "everything that is named is there"),
+        (braze("https://rest.iad-01.braze.com"), "None", "everything that is named is there"),
+        (braze("https://rest.iad-01.example"), "None", odd),
+        (json!({ "segment": {} }), "BestEffort", "everything that is named is there"),
+        (json!({ "mixpanel": {} }), "Enforced", "everything that is named is there"),
+        (hubspot("Upsert", None), "Enforced", "everything that is named is there"),
+        (hubspot("Create", Some("http://proxy:8080")), "None", odd),
+    ] {
+        let mut destination = destination();
+        destination.spec.provider = serde_json::from_value(provider.clone()).unwrap();
+        let status = status(&destination, &[], &[], None, 1, Timestamp::UNIX_EPOCH);
+        assert_eq!(status.idempotency.as_deref(), Some(idempotency), "{provider}");
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+        let told = if message == odd { ready.message.starts_with(odd) } else { ready.message == message };
+        assert!(told && ready.status == "True", "{provider}: {ready:?}");
+    }
+}
+
+#[test]
 fn an_open_circuit_is_shown_with_its_cause_and_told_once() {
     let now = Timestamp::from_second(100).unwrap();
     for (cause, reason) in [
@@ -171,6 +198,7 @@ fn an_open_circuit_is_shown_with_its_cause_and_told_once() {
         (Cause::Credentials, "CredentialsRefused"),
         (Cause::Gone, "DestinationGone"),
         (Cause::Rule, "HeldByRule"),
+        (Cause::Quota, "QuotaExhausted"),
         (Cause::Address, "AddressRefused"),
         (Cause::Configuration, "ConfigurationUnusable"),
         (Cause::Manual, "HeldByHand"),
