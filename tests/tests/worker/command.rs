@@ -9,7 +9,6 @@ use ropeway_tests::{
     port::free_port,
     process::{Launch, Process},
     programs::{self, examples},
-    programs::examples,
     scene::program,
     scratch::Scratch,
 };

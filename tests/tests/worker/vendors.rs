@@ -5,6 +5,7 @@
 mod clients;
 mod delivery;
 mod destinations;
+mod segment;
 mod specification;
 
 use std::{net::SocketAddr, process::Command};
