@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the programs that the tests and `make demo` run, into .tools/, and installs the Debian packages they need.
 #
-#   scripts/tools.sh [nats|kubernetes|node|helm|signers|oidc|link|deny|fuzz|all]…
+#   scripts/tools.sh [nats|kubernetes|node|helm|signers|oidc|azure|link|deny|fuzz|all]…
 #
 #   nats        nats-server
 #   kubernetes  etcd, kube-apiserver, kube-controller-manager, kubectl
@@ -9,6 +9,7 @@
 #   helm        helm
 #   signers     vendors' own webhook libraries, for Node.js (tests/peers/signers)
 #   oidc        an authorization server, for Node.js (tests/peers/oidc)
+#   azure       what stands for Entra ID and Key Vault, and Microsoft's clients, for Node.js (tests/peers/azure)
 #   deny        cargo-deny, for licences and bans
 #   fuzz        cargo-fuzz; not part of all, since it is of use with nightly Rust only
 #   link        mold, which .cargo/config.toml names as the linker
@@ -131,6 +132,8 @@ signers() { node_package signers "vendors' webhook libraries"; }
 
 oidc() { node_package oidc "oidc-provider"; }
 
+azure() { node_package azure "what stands for Azure"; }
+
 link() { packages mold:mold; }
 
 # cargo_tool NAME VERSION HOW_LONG: a program of the registry. Its target folder outlives the clone, so that the next clone
@@ -174,9 +177,9 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- all
 for part in "$@"; do
   case $part in
-    nats | kubernetes | node | helm | signers | oidc | link | deny | fuzz) "$part" ;;
+    nats | kubernetes | node | helm | signers | oidc | azure | link | deny | fuzz) "$part" ;;
     image) image_tools ;;
-    all) link; nats; node; helm; signers; oidc; deny ;;
-    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, oidc, image, link, deny, fuzz, all" ;;
+    all) link; nats; node; helm; signers; oidc; azure; deny ;;
+    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, oidc, azure, image, link, deny, fuzz, all" ;;
   esac
 done

@@ -165,6 +165,8 @@ impl Dev {
     /// See [`DevError`]; nothing is started then.
     pub async fn run(&self) -> Result<Running, DevError> {
         let mut manifests = load(&self.args.paths).map_err(DevError::Faults)?;
+        // On a machine of one's own there is nobody else who could mind.
+        manifests.azure.managed_identity = true;
         if let Some(address) = self.sink_address {
             redirect(&mut manifests, address);
             files::redirect(&mut manifests);

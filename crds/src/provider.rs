@@ -42,7 +42,7 @@ impl Provider {
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
         let Self { http, webhook, nats: _ } = self;
         let http = http.iter().flat_map(HttpProvider::secret_keys);
-        let webhook = webhook.iter().flat_map(|webhook| &webhook.signing.keys).map(SecretValue::key);
+        let webhook = webhook.iter().flat_map(|webhook| &webhook.signing.keys).filter_map(SecretValue::key);
         http.chain(webhook).cloned().collect()
     }
 }

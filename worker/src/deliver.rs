@@ -8,6 +8,7 @@ mod probe;
 mod prove;
 mod request;
 pub mod search;
+mod waits;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -22,7 +23,11 @@ use ropeway_auth::{
     secret::{SecretError, Secrets},
 };
 use ropeway_crds::{
-    account::Cause, names::ShortUid, reference::account_settings, secret_ref::ConfigMapKeyRef,
+    account::Cause,
+    azure::VaultSecret,
+    names::ShortUid,
+    reference::{account_settings, account_vault_secrets},
+    secret_ref::ConfigMapKeyRef,
     worker_config::LaneConfig,
 };
 use ropeway_mapping::Program;
@@ -49,6 +54,8 @@ pub struct Deliverer {
     credentials: Option<Credentials>,
     /// The keys of ConfigMaps that values come from.
     settings: Vec<ConfigMapKeyRef>,
+    /// What of its requests is in Key Vault.
+    vaulted: Vec<VaultSecret>,
     door: HttpDoor,
     broker: Broker,
     /// What all requests have in common, where nothing of it comes from a Secret.
@@ -95,6 +102,7 @@ impl Deliverer {
         broker: Broker,
         shadow_of: Option<ShortUid>,
     ) -> Self {
+        let keyring = &keyring.with_vault(config.key_vault_identity.as_ref());
         let door = keyring.door(config.tls.clone());
         let credentials = config.auth.as_ref().map(|auth| match &config.token_of {
             Some(destination) => keyring.credentials_of(auth, destination),
@@ -103,7 +111,19 @@ impl Deliverer {
         let secrets = keyring.secrets.clone();
         let settings =
             account_settings(&config.provider, config.auth.as_ref()).into_iter().map(|(_, key)| key).collect();
-        Self { config, outcomes, secrets, credentials, settings, door, broker, shadow_of, frame: OnceLock::new() }
+        let vaulted = account_vault_secrets(&config.provider, None).into_iter().map(|(_, secret)| secret).collect();
+        Self {
+            config,
+            outcomes,
+            secrets,
+            credentials,
+            settings,
+            vaulted,
+            door,
+            broker,
+            shadow_of,
+            frame: OnceLock::new(),
+        }
     }
 
     /// What it proves itself with.
@@ -252,6 +272,7 @@ impl Deliverer {
         if let (Some(nats), [record]) = (&self.config.provider.nats, records.as_slice()) {
             return (Box::pin(self.publish(&nats.subject, record, deadline)).await, None);
         }
+        self.secrets.ready(&self.vaulted).await;
         let request = match self.request(&records) {
             Ok(request) => request,
             Err(outcome) => return (Verdict::plain(outcome), None),
@@ -275,17 +296,4 @@ impl Deliverer {
         };
         (verdict, None)
     }
-}
-
-fn missing(error: SecretError) -> Outcome {
-    let cause = match error {
-        SecretError::Setting { .. } => Cause::Configuration,
-        _ => Cause::Credentials,
-    };
-    Outcome::Hold { cause, failure: Failure::silent(error.to_string()) }
-}
-
-/// The configuration can't be used at all. Nothing is wrong with the event, so it waits.
-fn unusable(message: String) -> Outcome {
-    Outcome::Hold { cause: Cause::Configuration, failure: Failure::silent(message) }
 }
