@@ -1,6 +1,6 @@
 //! Puts credentials on a request.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderName, HeaderValue, Uri, header};
@@ -12,6 +12,7 @@ use ropeway_crds::{
     report::TokenReport,
 };
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::value::{RawValue, to_raw_value};
 use url::Url;
 
 use crate::{
@@ -115,6 +116,13 @@ impl Credentials {
             Token::Brokered(value) => value,
         };
         request.headers.insert(header::AUTHORIZATION, bearing(value, "auth")?);
+        if request.uri.authority().is_none() {
+            let place = match &token {
+                Token::Own(token) => token.instance_url.as_deref(),
+                Token::Brokered(_) => None,
+            };
+            request.uri = at_instance(place, &request.uri)?;
+        }
         Ok(Proof(Some(token)))
     }
 
@@ -182,6 +190,18 @@ impl Credentials {
     }
 }
 
+/// A path at the address that came with the access token. It is checked like any other when it is connected to.
+fn at_instance(instance: Option<&str>, path: &Uri) -> Result<Uri, CredentialError> {
+    let Some(instance) = instance else {
+        let message = "the token endpoint gives no instance_url; set provider.salesforce.instanceUrl";
+        return Err(unusable(message.into()));
+    };
+    let refuse = || unusable("the token endpoint gives an instance_url that is no address".into());
+    let url = Url::parse(instance).ok().filter(|url| url.scheme() == "https" || url.scheme() == "http");
+    let url = url.and_then(|url| url.join(&path.to_string()).ok()).ok_or_else(refuse)?;
+    Uri::try_from(url.as_str()).map_err(|_| refuse())
+}
+
 fn bearing(token: &SecretString, field: &str) -> Result<HeaderValue, CredentialError> {
     sensitive(format!("Bearer {}", token.expose_secret()), field)
 }
@@ -207,9 +227,10 @@ fn sensitive(value: String, field: &str) -> Result<HeaderValue, CredentialError>
 
 fn into_body(name: &str, value: &str, request: &mut Request) -> Result<(), CredentialError> {
     let not_an_object = || unusable("auth.apiKey.in is Body, but the record is not a JSON object".into());
-    let mut body: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(&request.body).map_err(|_| not_an_object())?;
-    body.insert(name.to_owned(), value.into());
+    // What else is there is copied as it stands: a body can hold megabytes.
+    let mut body: BTreeMap<String, &RawValue> = serde_json::from_slice(&request.body).map_err(|_| not_an_object())?;
+    let value = to_raw_value(value).map_err(|_| not_an_object())?;
+    body.insert(name.to_owned(), &value);
     request.body = serde_json::to_vec(&body).map_err(|_| not_an_object())?.into();
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     args::{FileArgs, Output},
-    manifest::{Fault, load},
+    manifest::{Fault, Manifests, load},
     stage::stage,
 };
 
@@ -26,13 +26,16 @@ pub fn settings() -> Settings {
 pub fn lint(args: &FileArgs, out: &mut dyn Write) -> std::io::Result<ExitCode> {
     let checked = load(&args.paths).and_then(|manifests| {
         let counts = (manifests.integrations.len(), manifests.destinations.len());
-        stage(&manifests, &settings()).map(|_| counts)
+        stage(&manifests, &settings()).map(|_| (counts, warnings(&manifests)))
     });
     match checked {
-        Ok((integrations, destinations)) => {
+        Ok(((integrations, destinations), warnings)) => {
             match args.output {
-                Output::Json => writeln!(out, "{}", json!({ "faults": [] }))?,
+                Output::Json => writeln!(out, "{}", json!({ "faults": [], "warnings": warnings }))?,
                 Output::Text => {
+                    for Fault { file, line, message } in warnings {
+                        writeln!(out, "{file}:{line}: warning: {message}")?;
+                    }
                     writeln!(out, "{integrations} Integrations and {destinations} Destinations are in order")?
                 }
             }
@@ -43,6 +46,16 @@ pub fn lint(args: &FileArgs, out: &mut dyn Write) -> std::io::Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// What is odd without being wrong.
+fn warnings(manifests: &Manifests) -> Vec<Fault> {
+    let odd = manifests.destinations.iter().filter_map(|(destination, origin)| {
+        let provider = &destination.spec.provider;
+        let place = origin.place(&format!("spec.provider.{}", provider.name()));
+        Some(Fault::at(&place, format!("spec.provider.{}: {}", provider.name(), provider.warning()?)))
+    });
+    odd.collect()
 }
 
 /// `ropeway test`: runs the tests in the resources. Resolving runs them, so a resource that resolves has passed.

@@ -6,6 +6,7 @@ pub mod evidence;
 mod files;
 pub mod local;
 mod mounts;
+mod redirect;
 pub mod server;
 mod tokens;
 pub mod watch;
@@ -14,11 +15,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use ropeway_crds::{
-    provider::{HttpProvider, Provider},
-    status::IntegrationStatus,
-    worker_config::WorkerConfig,
-};
+use ropeway_crds::{status::IntegrationStatus, worker_config::WorkerConfig};
 use ropeway_operator::offline::{self, JetStream, Settings, apply_streams};
 use ropeway_worker::{config, worker};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -26,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::DevArgs,
-    manifest::{Fault, Manifests, load},
+    manifest::{Fault, load},
     sink::{Script, Sink},
-    stage::{Staged, stage},
+    stage::{Staged, resolve, rules},
 };
 
 /// The local run can't go on.
@@ -167,8 +164,12 @@ impl Dev {
         let mut manifests = load(&self.args.paths).map_err(DevError::Faults)?;
         // On a machine of one's own there is nobody else who could mind.
         manifests.azure.managed_identity = true;
-        if let Some(address) = self.sink_address {
-            redirect(&mut manifests, address);
+        let broken = rules(&manifests);
+        if !broken.is_empty() {
+            return Err(DevError::Faults(broken));
+        }
+        if let (Some(address), Some(sink)) = (self.sink_address, &self.sink) {
+            redirect::to_sink(&mut manifests, address, sink);
             files::redirect(&mut manifests);
         }
         let tokenless = tokens::missing(&manifests);
@@ -178,7 +179,7 @@ impl Dev {
         let mut allowed = self.args.allowed_private_ranges.clone();
         allowed.extend(self.sink_address.map(|address| format!("{}/32", address.ip())));
         let settings = Settings { allowed_private_ranges: allowed, ..crate::check::settings() };
-        let mut staged = stage(&manifests, &settings).map_err(DevError::Faults)?;
+        let mut staged = resolve(&manifests, &settings).map_err(DevError::Faults)?;
         let config = whole(&staged)?;
         let secrets = mounts::write(&manifests, &self.args.data)?;
         for staged in &staged {
@@ -234,40 +235,6 @@ impl Drop for Dev {
 
 fn read_script(path: Option<&Path>) -> Result<Script, DevError> {
     Ok(path.map(Script::read).transpose()?.unwrap_or_default())
-}
-
-/// Points every Destination at the sink: the Destination's name, then its own path; and every API that is polled, with the
-/// Integration's name. A subject of a stream becomes a path too,
-/// since that stream need not be here.
-fn redirect(manifests: &mut Manifests, sink: std::net::SocketAddr) {
-    for (integration, _) in &mut manifests.integrations {
-        let name = integration.name_any();
-        if let Some(poll) = &mut integration.spec.source.poll {
-            let path = poll.request.url.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
-            poll.request.url = format!("http://{sink}/{name}/{path}");
-        }
-    }
-    for (destination, _) in &mut manifests.destinations {
-        let name = destination.name_any();
-        // The sink accepts whatever it is shown; the vendor is not to be asked.
-        destination.spec.probe = None;
-        // Nor is the server of its tokens.
-        if destination.spec.auth.as_ref().is_some_and(|auth| auth.oauth2.is_some()) {
-            destination.spec.auth = None;
-        }
-        let redirected = |url: &str| format!("http://{sink}/{name}/{}", url.splitn(4, '/').nth(3).unwrap_or_default());
-        let Provider { http, webhook, nats } = &mut destination.spec.provider;
-        if let Some(http) = http {
-            http.url = redirected(&http.url);
-        }
-        if let Some(webhook) = webhook {
-            webhook.url = redirected(&webhook.url);
-        }
-        if let Some(nats) = nats.take() {
-            let url = format!("http://{sink}/{name}/{}", nats.subject);
-            *http = Some(HttpProvider { url, format: None, method: None, headers: None });
-        }
-    }
 }
 
 /// One configuration for all Integrations.

@@ -11,7 +11,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{any, get},
 };
@@ -20,8 +20,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 mod fixture;
+mod vendor;
 
 pub use fixture::{Fixture, ScriptError};
+pub use vendor::Vendor;
+use vendor::{Asked, Fake, Reply, Wishes};
 
 /// How the sink answers, by destination.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -59,7 +62,9 @@ impl Script {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Behaviour {
-    /// A JSON pointer to the id in a record.
+    /// The vendor that it plays; any API where it is absent. `ropeway dev` knows it from the Destination.
+    pub vendor: Option<Vendor>,
+    /// A JSON pointer to the id in a record. Where a vendor is played, in one of its items: an event, a call, an input.
     #[serde(default)]
     pub id: String,
     /// Which inputs are expected to arrive; all of them where it is absent.
@@ -86,10 +91,15 @@ pub struct Expects {
 pub struct Throttle {
     /// How many of the first requests get this answer.
     pub requests: u64,
-    /// The status.
+    /// The status. A vendor that is played has its own.
+    #[serde(default = "too_many")]
     pub status: u16,
-    /// What `Retry-After` says.
+    /// What `Retry-After` says, or the vendor's own header.
     pub retry_after: Duration,
+}
+
+fn too_many() -> u16 {
+    429
 }
 
 /// A refusal for good.
@@ -100,8 +110,20 @@ pub struct Refuse {
     pub pointer: String,
     /// How the text there must end.
     pub ends_with: String,
-    /// The status.
+    /// The status. A vendor that is played has its own.
+    #[serde(default = "bad_request")]
     pub status: u16,
+}
+
+fn bad_request() -> u16 {
+    400
+}
+
+impl Refuse {
+    /// Whether it is meant.
+    fn means(&self, record: &Value) -> bool {
+        record.pointer(&self.pointer).and_then(Value::as_str).unwrap_or_default().ends_with(&self.ends_with)
+    }
 }
 
 /// What the sink remembers of one destination.
@@ -116,16 +138,20 @@ pub struct Memory {
     pub refused: BTreeMap<String, u64>,
     /// Requests that were too many.
     pub throttled: u64,
+    /// Repeats that the vendor knew and dropped.
+    pub repeated: u64,
     /// Planted for a test: records that were answered with a 2xx and forgotten.
     #[serde(skip)]
     forgotten: u64,
 }
 
 /// A running sink.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sink {
     script: Arc<Script>,
     memories: Arc<Mutex<HashMap<String, Memory>>>,
+    /// The vendors that are played, by the name of the Destination.
+    fakes: Arc<Mutex<HashMap<String, Box<dyn Fake>>>>,
     /// Planted for a test: how many records of each destination are answered with a 2xx and then forgotten.
     lose: u64,
     show: bool,
@@ -134,7 +160,51 @@ pub struct Sink {
 impl Sink {
     /// A sink that behaves as its script says. `lose` plants a loss; `show` prints each request.
     pub fn new(script: Script, lose: u64, show: bool) -> Self {
-        Self { script: Arc::new(script), memories: Arc::default(), lose, show }
+        let played = script.destinations.iter().filter_map(|(name, it)| Some((name.clone(), it.vendor?.fake())));
+        let fakes = Arc::new(Mutex::new(played.collect()));
+        Self { script: Arc::new(script), memories: Arc::default(), fakes, lose, show }
+    }
+
+    /// Plays a vendor for a destination, from where it was left.
+    pub fn play(&self, destination: &str, vendor: Vendor) {
+        let mut fakes = self.fakes.lock().unwrap_or_else(PoisonError::into_inner);
+        fakes.entry(destination.to_owned()).or_insert_with(|| vendor.fake());
+    }
+
+    /// What the vendor answers that is played for a destination, if one is.
+    fn as_vendor(&self, destination: &str, asked: &Asked<'_>) -> Option<Response> {
+        let mut fakes = self.fakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let fake = fakes.get_mut(destination)?;
+        let behaviour = self.script.destinations.get(destination).cloned().unwrap_or_default();
+        let mut memories = self.lock();
+        let memory = memories.entry(destination.to_owned()).or_default();
+        memory.requests += 1;
+        let throttle = behaviour.throttle.filter(|throttle| memory.requests <= throttle.requests);
+        memory.throttled += u64::from(throttle.is_some());
+        let refuse = |item: &Value| behaviour.refuse.as_ref().is_some_and(|refuse| refuse.means(item));
+        let throttle = throttle.map(|throttle| throttle.retry_after.std());
+        let Reply { status, headers, body, taken, refused, repeated } =
+            fake.answer(asked, &Wishes { throttle, refuse: &refuse });
+        let id = |item: &Value| id_at(item, &behaviour.id).unwrap_or_default();
+        for item in &taken {
+            if memory.forgotten < self.lose {
+                memory.forgotten += 1;
+            } else {
+                *memory.accepted.entry(id(item)).or_default() += 1;
+            }
+        }
+        for item in &refused {
+            *memory.refused.entry(id(item)).or_default() += 1;
+        }
+        memory.repeated += repeated;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = if body.is_null() { status.into_response() } else { (status, Json(body)).into_response() };
+        for (name, value) in headers {
+            response
+                .headers_mut()
+                .extend(HeaderValue::try_from(value).ok().map(|value| (HeaderName::from_static(name), value)));
+        }
+        Some(response)
     }
 
     /// The routes: everything below `/<destination>/` is that destination.
@@ -172,13 +242,10 @@ impl Sink {
             return (status, [(header::RETRY_AFTER, seconds)], Json(json!({"message": "too many requests"})))
                 .into_response();
         }
-        if let Some(refuse) = &behaviour.refuse {
-            let text = record.pointer(&refuse.pointer).and_then(Value::as_str).unwrap_or_default();
-            if text.ends_with(&refuse.ends_with) {
-                *memory.refused.entry(id).or_default() += 1;
-                let status = StatusCode::from_u16(refuse.status).unwrap_or(StatusCode::BAD_REQUEST);
-                return (status, Json(json!({"message": "the record is not valid"}))).into_response();
-            }
+        if let Some(refuse) = behaviour.refuse.as_ref().filter(|refuse| refuse.means(&record)) {
+            *memory.refused.entry(id).or_default() += 1;
+            let status = StatusCode::from_u16(refuse.status).unwrap_or(StatusCode::BAD_REQUEST);
+            return (status, Json(json!({"message": "the record is not valid"}))).into_response();
         }
         if memory.forgotten < self.lose {
             memory.forgotten += 1;
@@ -189,35 +256,32 @@ impl Sink {
     }
 }
 
-async fn answer_at_root(
-    sink: State<Sink>,
-    Path(destination): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    respond(&sink, &destination, &uri, &headers, &body)
+async fn answer_at_root(sink: State<Sink>, Path(destination): Path<String>, parts: Parts, body: Bytes) -> Response {
+    respond(&sink, &destination, &parts, &body)
 }
 
 async fn answer(
     sink: State<Sink>,
     Path((destination, _)): Path<(String, String)>,
-    uri: Uri,
-    headers: HeaderMap,
+    parts: Parts,
     body: Bytes,
 ) -> Response {
-    respond(&sink, &destination, &uri, &headers, &body)
+    respond(&sink, &destination, &parts, &body)
 }
 
-fn respond(sink: &Sink, destination: &str, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response {
+fn respond(sink: &Sink, destination: &str, parts: &Parts, body: &[u8]) -> Response {
+    let Parts { uri, headers, method, .. } = parts;
+    let query = uri.query().unwrap_or_default();
+    let path = uri.path().trim_start_matches('/').split_once('/').map_or("", |(_, rest)| rest);
+    let below = format!("/{path}");
+    let asked = Asked { path: &below, method: method.as_str(), query, headers, body };
     let response = match sink.script.sources.get(destination) {
-        Some(fixture) => Json(fixture.page(uri.query().unwrap_or_default())).into_response(),
-        None => sink.take(destination, body),
+        Some(fixture) => Json(fixture.page(query)).into_response(),
+        None => sink.as_vendor(destination, &asked).unwrap_or_else(|| sink.take(destination, body)),
     };
     if sink.show {
         let proof =
             if headers.contains_key(header::AUTHORIZATION) { "with credentials" } else { "without credentials" };
-        let path = uri.path().trim_start_matches('/').split_once('/').map_or("", |(_, rest)| rest);
         // Bodies are shown here and nowhere else: the sink is the user's own screen.
         eprintln!("{destination} /{path} {} ({proof}) {}", response.status(), String::from_utf8_lossy(body));
     }

@@ -28,16 +28,28 @@ pub fn namespace_uid(namespace: &str) -> String {
     format!("local/{namespace}")
 }
 
-/// Resolves and plans every Integration.
+/// Judges, resolves and plans every Integration.
 ///
 /// # Errors
 /// Everything that is wrong, with file and line.
 pub fn stage(manifests: &Manifests, settings: &Settings) -> Result<Vec<Staged>, Vec<Fault>> {
-    let mut faults = rules(manifests);
+    let broken = rules(manifests);
+    match resolve(manifests, settings) {
+        Ok(staged) if broken.is_empty() => Ok(staged),
+        resolved => Err(broken.into_iter().chain(resolved.err().unwrap_or_default()).collect()),
+    }
+}
+
+/// Resolves and plans every Integration.
+///
+/// # Errors
+/// Everything that is missing or does not compile, with file and line.
+pub fn resolve(manifests: &Manifests, settings: &Settings) -> Result<Vec<Staged>, Vec<Fault>> {
+    let mut faults = Vec::new();
     let mut staged = Vec::new();
     let references = references(manifests);
     for (integration, origin) in &manifests.integrations {
-        match resolve(integration, &references) {
+        match resolve_one(integration, &references) {
             Ok((integration, resolved)) => {
                 staged.push(Staged { plan: offline::plan(&resolved, settings), integration })
             }
@@ -48,7 +60,7 @@ pub fn stage(manifests: &Manifests, settings: &Settings) -> Result<Vec<Staged>, 
 }
 
 /// Resolves one Integration as the operator does.
-fn resolve(
+fn resolve_one(
     integration: &Integration,
     references: &offline::Manifests,
 ) -> Result<(Integration, Resolved), Vec<Finding>> {
@@ -61,8 +73,8 @@ fn resolve(
     Ok((integration, resolved))
 }
 
-/// The rules that the API server judges (CEL), judged here.
-fn rules(manifests: &Manifests) -> Vec<Fault> {
+/// What breaks the rules that the API server judges (CEL), judged here.
+pub fn rules(manifests: &Manifests) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut judge = |origin: &Origin, verdict: Result<(), kube::core::cel::ValidationErrors>| {
         for error in verdict.err().into_iter().flatten() {

@@ -44,6 +44,8 @@ pub enum Cause {
     VaultAway,
     /// It answers 403 or 410 to one record after another.
     Gone,
+    /// What it takes in a day is used up.
+    Quota,
     /// An outcome rule says so.
     Rule,
     /// The address is not one that deliveries may go to.
@@ -64,6 +66,7 @@ impl Cause {
             Self::Vault => "Vault",
             Self::VaultAway => "VaultAway",
             Self::Gone => "Gone",
+            Self::Quota => "Quota",
             Self::Rule => "Rule",
             Self::Address => "Address",
             Self::Configuration => "Configuration",

@@ -13,6 +13,9 @@ use crate::{
 /// is in use within 30 seconds.
 const MOUNTED_PAUSE: SignedDuration = SignedDuration::from_secs(15);
 
+/// How long a used-up quota is left alone at least: asking counts against it too.
+const QUOTA_PAUSE: SignedDuration = SignedDuration::from_mins(5);
+
 /// What may change a circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -122,7 +125,11 @@ fn opened(record: &CircuitRecord, cause: Cause, reason: &str, policy: &BreakerPo
     let pause = SignedDuration::try_from(policy.open_duration.std()).unwrap_or(SignedDuration::MAX);
     let mounted =
         matches!(cause, Cause::Credentials | Cause::Token | Cause::Vault | Cause::VaultAway | Cause::Configuration);
-    let pause = if mounted { pause.min(MOUNTED_PAUSE) } else { pause };
+    let pause = match cause {
+        _ if mounted => pause.min(MOUNTED_PAUSE),
+        Cause::Quota => pause.max(QUOTA_PAUSE),
+        _ => pause,
+    };
     CircuitRecord {
         state: CircuitState::Open,
         since: now,

@@ -96,6 +96,8 @@ words! {
         ConfigurationUnusable,
         /// An outcome rule holds the Destination.
         HeldByRule,
+        /// The vendor says that what the account may send in a day is used up.
+        QuotaExhausted,
         /// The Destination is served.
         CircuitClosed,
         /// Most recent events of a lane would have become dead letters for one reason.

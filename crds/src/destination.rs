@@ -9,7 +9,7 @@ use crate::{
     delivery::Delivery,
     limits::{Batching, CircuitBreaker, Idempotency, RateLimit},
     proof::CredentialsProbe,
-    provider::Provider,
+    provider::{Provider, Repeats},
     secret_ref::SecretKeyRef,
     status::DestinationStatus,
 };
@@ -43,7 +43,15 @@ use crate::{
         priority = 1
     )
 )]
-#[x_kube(validation = Rule::new("!has(self.batching) || (has(self.provider.http) && has(self.provider.http.format) && self.provider.http.format in ['JsonArray', 'Ndjson'])").message("batching needs a provider that takes several records in one request: http with format JsonArray or Ndjson"))]
+#[x_kube(validation = Rule::new("!has(self.batching) || has(self.provider.braze) || has(self.provider.segment) || has(self.provider.hubspot) || has(self.provider.salesforce) || has(self.provider.mixpanel) || has(self.provider.amplitude) || (has(self.provider.http) && has(self.provider.http.format) && self.provider.http.format in ['JsonArray', 'Ndjson'])").message("batching needs a provider that takes several records in one request: http with format JsonArray or Ndjson, braze, segment, hubspot, salesforce, mixpanel or amplitude"))]
+#[x_kube(validation = Rule::new("!has(self.batching) || !has(self.batching.maxItems) || self.batching.maxItems <= (has(self.provider.braze) ? 225 : has(self.provider.hubspot) ? 100 : has(self.provider.salesforce) ? 200 : has(self.provider.segment) ? 2500 : has(self.provider.mixpanel) || has(self.provider.amplitude) ? 2000 : 5000)").message("batching.maxItems is more than the vendor takes: braze 225, hubspot 100, salesforce 200, segment 2500, mixpanel and amplitude 2000"))]
+#[x_kube(validation = Rule::new("!has(self.provider.braze) || (has(self.auth) && has(self.auth.bearer))").message("braze needs auth.bearer with a REST API key"))]
+#[x_kube(validation = Rule::new("!has(self.provider.segment) || (has(self.auth) && (has(self.auth.basic) ? !has(self.provider.segment.writeKey) : has(self.auth.oauth2) && has(self.provider.segment.writeKey)))").message("segment needs auth.basic with the write key as username and no provider.segment.writeKey, or auth.oauth2 and provider.segment.writeKey"))]
+#[x_kube(validation = Rule::new("!has(self.provider.hubspot) || (has(self.auth) && (has(self.auth.bearer) || has(self.auth.oauth2)))").message("hubspot needs auth.bearer with a private app's token, or auth.oauth2"))]
+#[x_kube(validation = Rule::new("!has(self.provider.salesforce) || (has(self.auth) && ((has(self.auth.oauth2) && (self.auth.oauth2.grant in ['JwtBearer', 'ClientCredentials'] || has(self.provider.salesforce.instanceUrl))) || (has(self.auth.bearer) && has(self.provider.salesforce.instanceUrl))))").message("salesforce needs auth.oauth2, or auth.bearer; and provider.salesforce.instanceUrl unless the grant is JwtBearer or ClientCredentials, whose tokens say where they are good"))]
+#[x_kube(validation = Rule::new("!has(self.provider.ga4) || (has(self.auth) && has(self.auth.apiKey) && self.auth.apiKey.__in__ == 'Query' && self.auth.apiKey.name == 'api_secret')").message("ga4 needs auth.apiKey with in: Query and name: api_secret"))]
+#[x_kube(validation = Rule::new("!has(self.provider.mixpanel) || (has(self.auth) && has(self.auth.basic) && has(self.auth.basic.password) == has(self.provider.mixpanel.projectId))").message("mixpanel needs auth.basic: a service account's username and password with provider.mixpanel.projectId, or the project's token as username with neither"))]
+#[x_kube(validation = Rule::new("!has(self.provider.amplitude) || (has(self.auth) && has(self.auth.apiKey) && self.auth.apiKey.__in__ == 'Body' && self.auth.apiKey.name == 'api_key')").message("amplitude needs auth.apiKey with in: Body and name: api_key"))]
 #[x_kube(validation = Rule::new("!has(self.idempotency) || (has(self.provider.http) && (!has(self.provider.http.format) || !(self.provider.http.format in ['JsonArray', 'Ndjson'])))").message("idempotency.header is for the http provider with one record in a request"))]
 #[x_kube(validation = Rule::new("!has(self.provider.nats) || (!has(self.auth) && !has(self.tls))").message("the nats provider uses the worker's own connection to NATS; leave out auth and tls"))]
 #[x_kube(validation = Rule::new("!has(self.probe) || has(self.provider.http)").message("probe is for the http provider"))]
@@ -82,6 +90,12 @@ impl DestinationSpec {
     /// Those of them that workers need to deliver.
     pub fn worker_secret_keys(&self) -> Vec<SecretKeyRef> {
         self.keys(Auth::worker_secret_keys)
+    }
+
+    /// What becomes of a record that comes twice.
+    pub fn repeats(&self) -> Repeats {
+        // Where nothing is said the header is sent too, but an API that was not asked may not know it.
+        self.provider.repeats(self.idempotency.is_some())
     }
 
     fn keys(&self, of_auth: fn(&Auth) -> Vec<SecretKeyRef>) -> Vec<SecretKeyRef> {

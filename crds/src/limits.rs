@@ -4,7 +4,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::duration::{ByteSize, Duration};
+use crate::{
+    duration::{ByteSize, Duration},
+    provider::Capacity,
+};
 
 /// When a destination that fails is left alone. One state for all workers of all Integrations that send there.
 #[serde_with::skip_serializing_none]
@@ -138,11 +141,14 @@ impl BatchPolicy {
     pub const ONE: Self =
         Self { max_items: 1, max_bytes: ByteSize::from_bytes(u64::MAX >> 1), max_wait: Duration::from_secs(0) };
 
-    /// The user's wishes and the defaults.
-    pub fn resolve(batching: &Batching) -> Self {
+    /// The user's wishes within what the destination takes.
+    pub fn resolve(batching: &Batching, capacity: Capacity) -> Self {
+        let most = ByteSize::from_bytes(capacity.bytes);
+        // What we say of a vendor's bytes is a limit; of any HTTP API nothing is known.
+        let bytes = |wished: ByteSize| if capacity.is_known { wished.min(most) } else { wished };
         Self {
-            max_items: number(batching.max_items, 100),
-            max_bytes: batching.max_bytes.unwrap_or(ByteSize::from_bytes(1 << 20)),
+            max_items: number(batching.max_items, capacity.items).min(capacity.most_items),
+            max_bytes: batching.max_bytes.map_or(most, bytes),
             max_wait: batching.max_wait.unwrap_or(Duration::from_secs(1)),
         }
     }
@@ -195,7 +201,14 @@ mod tests {
         let policy = RatePolicy::resolve(Some(&given));
         assert_eq!(policy.limit.map(|limit| (limit.requests, limit.burst)), Some((100, 1)));
         assert_eq!((policy.max_concurrency, policy.honor_response_headers), (None, true));
-        let batch = BatchPolicy::resolve(&Batching { max_items: Some(7), ..Batching::default() });
-        assert_eq!((batch.max_items, batch.max_bytes.bytes()), (7, 1 << 20));
+        let any = Capacity { items: 100, most_items: 5_000, bytes: 1 << 20, is_known: false };
+        let seven = Batching { max_items: Some(7), max_bytes: Some(ByteSize::mebibytes(2)), ..Batching::default() };
+        let policy = |batching: &Batching, capacity| {
+            let batch = BatchPolicy::resolve(batching, capacity);
+            (batch.max_items, batch.max_bytes.bytes())
+        };
+        assert_eq!(policy(&seven, any), (7, 2 << 20));
+        assert_eq!(policy(&Batching::default(), any), (100, 1 << 20));
+        assert_eq!(policy(&seven, Capacity { is_known: true, most_items: 5, ..any }), (5, 1 << 20));
     }
 }

@@ -1,15 +1,35 @@
-//! What a Destination speaks: the union of providers.
+//! What a Destination speaks: the union of providers, one file for each vendor.
+
+mod address;
+mod amplitude;
+mod braze;
+mod ga4;
+mod http;
+mod hubspot;
+mod mixpanel;
+mod salesforce;
+mod segment;
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::secret_ref::{SecretKeyRef, SecretValue, ValueSource};
+use crate::secret_ref::{SecretKeyRef, SecretValue};
+
+pub use address::HttpUrl;
+pub use amplitude::{AmplitudeApi, AmplitudeProvider, AmplitudeRegion};
+pub use braze::BrazeProvider;
+pub use ga4::{Ga4Provider, Ga4Region};
+pub use http::{HttpFormat, HttpHeader, HttpMethod, HttpProvider};
+pub use hubspot::{HubspotOperation, HubspotProvider};
+pub use mixpanel::{MixpanelProvider, MixpanelRegion};
+pub use salesforce::{SalesforceOperation, SalesforceProvider};
+pub use segment::{SegmentProvider, SegmentRegion};
 
 /// What the Destination is: exactly one provider.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.http), has(self.webhook), has(self.nats)].filter(given, given).size() == 1").message("give exactly one provider: http, webhook or nats"))]
+#[x_kube(validation = Rule::new("[has(self.http), has(self.webhook), has(self.nats), has(self.braze), has(self.segment), has(self.hubspot), has(self.salesforce), has(self.ga4), has(self.mixpanel), has(self.amplitude)].filter(given, given).size() == 1").message("give exactly one provider: http, webhook, nats, braze, segment, hubspot, salesforce, ga4, mixpanel or amplitude"))]
 #[serde(rename_all = "camelCase")]
 pub struct Provider {
     /// Any HTTP API.
@@ -18,32 +38,140 @@ pub struct Provider {
     pub webhook: Option<WebhookProvider>,
     /// A subject of a stream on the same NATS.
     pub nats: Option<NatsProvider>,
+    /// Braze: attributes, custom events and purchases of users.
+    pub braze: Option<BrazeProvider>,
+    /// Segment: calls of its tracking API.
+    pub segment: Option<SegmentProvider>,
+    /// HubSpot: objects of its CRM.
+    pub hubspot: Option<HubspotProvider>,
+    /// Salesforce: records of an org.
+    pub salesforce: Option<SalesforceProvider>,
+    /// Google Analytics 4: its Measurement Protocol.
+    pub ga4: Option<Ga4Provider>,
+    /// Mixpanel: events of a project.
+    pub mixpanel: Option<MixpanelProvider>,
+    /// Amplitude: events of a project.
+    pub amplitude: Option<AmplitudeProvider>,
+}
+
+/// How many records a vendor takes in one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// How many are sent where the user says nothing.
+    pub items: u32,
+    /// How many the user may ask for.
+    pub most_items: u32,
+    /// Bytes of the body before compression.
+    pub bytes: u64,
+    /// Whether `bytes` is a limit of the vendor's, and not only where we stop if the user says nothing.
+    pub is_known: bool,
+}
+
+/// What becomes of a record that a vendor gets twice, as after a time-out that leaves open whether it took the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats {
+    /// It drops the second.
+    Dropped,
+    /// The second changes nothing: it says the same of the same object.
+    Harmless,
+    /// It drops the second as a rule, and does not promise it.
+    Mostly,
+    /// It takes both.
+    Duplicated,
+}
+
+impl Repeats {
+    /// The word in the status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dropped | Self::Harmless => "Enforced",
+            Self::Mostly => "BestEffort",
+            Self::Duplicated => "None",
+        }
+    }
 }
 
 impl Provider {
     /// The provider's name as the column PROVIDER shows it.
     pub fn name(&self) -> &'static str {
-        let Self { http, webhook, nats } = self;
-        match (http, webhook, nats) {
-            (Some(_), _, _) => "http",
-            (_, Some(_), _) => "webhook",
-            (_, _, Some(_)) => "nats",
-            (None, None, None) => "none",
-        }
+        let Self { http, webhook, nats, braze, segment, hubspot, salesforce, ga4, mixpanel, amplitude } = self;
+        let given = [
+            ("http", http.is_some()),
+            ("webhook", webhook.is_some()),
+            ("nats", nats.is_some()),
+            ("braze", braze.is_some()),
+            ("segment", segment.is_some()),
+            ("hubspot", hubspot.is_some()),
+            ("salesforce", salesforce.is_some()),
+            ("ga4", ga4.is_some()),
+            ("mixpanel", mixpanel.is_some()),
+            ("amplitude", amplitude.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map_or("none", |(name, _)| name)
     }
 
-    /// Whether one request can hold several records.
-    pub fn batches(&self) -> bool {
-        let format = self.http.as_ref().map(|http| http.format.unwrap_or_default());
-        matches!(format, Some(HttpFormat::JsonArray | HttpFormat::Ndjson))
+    /// What one request can hold at most; none where it holds one record.
+    pub fn capacity(&self) -> Option<Capacity> {
+        let Self { http, webhook: _, nats: _, braze, segment, hubspot, salesforce, ga4: _, mixpanel, amplitude } = self;
+        let several =
+            |http: &HttpProvider| matches!(http.format.unwrap_or_default(), HttpFormat::JsonArray | HttpFormat::Ndjson);
+        let any = Capacity { items: 100, most_items: 5_000, bytes: 1 << 20, is_known: false };
+        let given = [
+            http.as_ref().filter(|http| several(http)).map(|_| any),
+            braze.as_ref().map(|_| BrazeProvider::CAPACITY),
+            segment.as_ref().map(|_| SegmentProvider::CAPACITY),
+            hubspot.as_ref().map(|_| HubspotProvider::CAPACITY),
+            salesforce.as_ref().map(|_| SalesforceProvider::CAPACITY),
+            mixpanel.as_ref().map(|_| MixpanelProvider::CAPACITY),
+            amplitude.as_ref().map(AmplitudeProvider::capacity),
+        ];
+        given.into_iter().flatten().next()
+    }
+
+    /// What becomes of a record that comes twice. `keyed` says whether an idempotency key goes with each request.
+    pub fn repeats(&self, keyed: bool) -> Repeats {
+        let Self { http, webhook, nats, braze, segment, hubspot, salesforce, ga4, mixpanel, amplitude } = self;
+        let given = [
+            http.as_ref().map(|_| if keyed { Repeats::Mostly } else { Repeats::Duplicated }),
+            webhook.as_ref().map(|_| Repeats::Mostly),
+            nats.as_ref().map(|_| Repeats::Mostly),
+            braze.as_ref().map(|_| BrazeProvider::REPEATS),
+            segment.as_ref().map(|_| SegmentProvider::REPEATS),
+            hubspot.as_ref().map(HubspotProvider::repeats),
+            salesforce.as_ref().map(SalesforceProvider::repeats),
+            ga4.as_ref().map(|_| Ga4Provider::REPEATS),
+            mixpanel.as_ref().map(|_| MixpanelProvider::REPEATS),
+            amplitude.as_ref().map(|_| AmplitudeProvider::REPEATS),
+        ];
+        given.into_iter().flatten().next().unwrap_or(Repeats::Duplicated)
+    }
+
+    /// What is odd about it without being wrong, such as an address that is not the vendor's.
+    pub fn warning(&self) -> Option<String> {
+        let Self { http: _, webhook: _, nats: _, braze, segment, hubspot, salesforce, ga4, mixpanel, amplitude } = self;
+        let given = [
+            braze.as_ref().and_then(BrazeProvider::warning),
+            segment.as_ref().and_then(SegmentProvider::warning),
+            hubspot.as_ref().and_then(HubspotProvider::warning),
+            salesforce.as_ref().and_then(SalesforceProvider::warning),
+            ga4.as_ref().and_then(Ga4Provider::warning),
+            mixpanel.as_ref().and_then(MixpanelProvider::warning),
+            amplitude.as_ref().and_then(AmplitudeProvider::warning),
+        ];
+        given.into_iter().flatten().next()
+    }
+
+    /// The secrets that requests to a vendor hold beside our credentials.
+    pub fn vendor_secrets(&self) -> impl Iterator<Item = &SecretValue> {
+        self.segment.iter().flat_map(|segment| &segment.write_key)
     }
 
     /// Every Secret key that the provider itself needs.
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
-        let Self { http, webhook, nats: _ } = self;
-        let http = http.iter().flat_map(HttpProvider::secret_keys);
-        let webhook = webhook.iter().flat_map(|webhook| &webhook.signing.keys).filter_map(SecretValue::key);
-        http.chain(webhook).cloned().collect()
+        let http = self.http.iter().flat_map(HttpProvider::secret_keys);
+        let webhook = self.webhook.iter().flat_map(|webhook| &webhook.signing.keys).filter_map(SecretValue::key);
+        let segment = self.vendor_secrets().filter_map(SecretValue::key);
+        http.chain(webhook).chain(segment).cloned().collect()
     }
 }
 
@@ -78,82 +206,4 @@ pub struct NatsProvider {
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^\s.*>]+(\.[^\s.*>]+)*$"))]
     #[x_kube(validation = Rule::new("!self.startsWith('$') && !self.startsWith('_INBOX.') && self != 'ropeway' && !self.startsWith('ropeway.')").message("subject must not be one of NATS' or Ropeway's own"))]
     pub subject: String,
-}
-
-/// Any HTTP API.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpProvider {
-    /// The address, `https://…` or `http://…`. It must not hold credentials: those belong in `auth`.
-    #[schemars(length(min = 8, max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
-    #[x_kube(validation = Rule::new("!self.split('/')[2].contains('@')").message("url must not hold credentials; put them in auth"))]
-    pub url: String,
-    /// What stands in the body. Default Json. JsonArray and Ndjson hold several records, see `batching`.
-    pub format: Option<HttpFormat>,
-    /// The request method. Default Post.
-    pub method: Option<HttpMethod>,
-    /// Headers of every request, beside the ones that Ropeway sets itself.
-    #[schemars(length(max = 32))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
-    pub headers: Option<Vec<HttpHeader>>,
-}
-
-/// What stands in the body of a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum HttpFormat {
-    /// One record.
-    #[default]
-    Json,
-    /// Records in a JSON array.
-    JsonArray,
-    /// Records as JSON, one a line.
-    Ndjson,
-    /// One record as the data of a CloudEvent, its attributes in headers (CloudEvents HTTP binding, binary mode).
-    CloudEventsBinary,
-    /// One record as the data of a CloudEvent in JSON (structured mode).
-    CloudEventsStructured,
-}
-
-/// The request method.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum HttpMethod {
-    /// `POST`
-    #[default]
-    Post,
-    /// `PUT`
-    Put,
-    /// `PATCH`
-    Patch,
-}
-
-/// One header of every request.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.value) != has(self.valueFrom)").message("give exactly one of value and valueFrom"))]
-#[serde(rename_all = "camelCase")]
-pub struct HttpHeader {
-    /// Name of the header. Those that belong to the connection or to Ropeway (`Host`, `Content-Length`, `Authorization`, …) are refused.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[-_a-zA-Z0-9]+$"))]
-    #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['host', 'content-length', 'transfer-encoding', 'connection', 'authorization', 'content-type'])").message("this header is set by Ropeway; credentials belong in auth"))]
-    pub name: String,
-    /// The value itself. Only for what is not secret.
-    #[schemars(length(max = 1024))]
-    pub value: Option<String>,
-    /// Where the value comes from.
-    pub value_from: Option<ValueSource>,
-}
-
-impl HttpProvider {
-    /// Every Secret key that the headers need.
-    pub fn secret_keys(&self) -> impl Iterator<Item = &SecretKeyRef> {
-        self.headers.iter().flatten().filter_map(HttpHeader::key)
-    }
-}
-
-impl HttpHeader {
-    /// The Secret key behind its value, if it comes from one.
-    pub fn key(&self) -> Option<&SecretKeyRef> {
-        self.value_from.as_ref().and_then(|source| source.secret_key_ref.as_ref())
-    }
 }

@@ -179,6 +179,9 @@ pub struct DestinationStatus {
     pub conditions: Vec<Condition>,
     /// The provider's name.
     pub provider: Option<String>,
+    /// What becomes of a record that comes twice, as after a time-out that leaves open whether it arrived: Enforced (once in
+    /// effect: the vendor drops it or it changes nothing), BestEffort (dropped as a rule) or None (it counts twice).
+    pub idempotency: Option<String>,
     /// How many Integrations name this Destination.
     pub used_by: Option<i32>,
     /// Whether it is served at all. Absent until a worker sends here.
@@ -219,7 +222,7 @@ pub struct CircuitStatus {
     pub since: Option<Time>,
     /// When one request tries next whether it answers again. Absent while it is closed or a person holds it open.
     pub next_probe_time: Option<Time>,
-    /// Why it was opened the last time: Errors, Credentials, Token, Gone, Rule, Address, Configuration or Manual.
+    /// Why it was opened the last time: Errors, Credentials, Token, Gone, Quota, Rule, Address, Configuration or Manual.
     pub last_open_reason: Option<String>,
     /// The same in a sentence of at most 256 characters, without payload.
     pub message: Option<String>,

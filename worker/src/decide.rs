@@ -83,6 +83,8 @@ pub enum DeadLetterReason {
     MappingFailed,
     /// An expression broke a limit on it.
     MappingLimit,
+    /// What the mapping made of it is nothing that the destination takes.
+    InvalidRecord,
     /// It does not match the Integration's schema.
     SchemaViolation,
     /// It is no event: not JSON, no object, or too large.
@@ -102,6 +104,7 @@ impl DeadLetterReason {
             Self::Unaccounted => "Unaccounted",
             Self::MappingFailed => "MappingFailed",
             Self::MappingLimit => "MappingLimit",
+            Self::InvalidRecord => "InvalidRecord",
             Self::SchemaViolation => "SchemaViolation",
             Self::Undecodable => "Undecodable",
             Self::Poison => "Poison",

@@ -2,6 +2,7 @@
 //!
 //! A failed delivery is a value; there is no error to hand on.
 
+mod exchange;
 mod judge;
 mod no_http;
 mod probe;
@@ -15,10 +16,10 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use bytes::Bytes;
 use ropeway_auth::{
     credentials::Credentials,
-    http::{HttpDoor, Response, SendFailure},
+    http::{HttpDoor, Response},
     keyring::Keyring,
     secret::{SecretError, Secrets},
 };
@@ -30,19 +31,19 @@ use ropeway_crds::{
     secret_ref::ConfigMapKeyRef,
     worker_config::LaneConfig,
 };
-use ropeway_mapping::Program;
+use ropeway_mapping::{EventAttributes, Program};
 
 use crate::{
     account::{Account, Permit, breaker::Sign},
     deliver::{
-        judge::{judge, sign},
+        judge::sign,
         search::{Reply, Search},
     },
     fault::{self, Step},
     io::jetstream::Broker,
     lane::Trial,
     map::Record,
-    provider::{Failure, Outcome, Verdict, http::Frame},
+    provider::{self, Fate, Invalid, Item, Known, Outcome, Vendor, Verdict, http::Frame},
 };
 
 /// What a lane needs to deliver.
@@ -52,6 +53,8 @@ pub struct Deliverer {
     outcomes: Vec<Program>,
     secrets: Secrets,
     credentials: Option<Credentials>,
+    /// The vendor, where the provider is one.
+    vendor: Option<Box<dyn Vendor>>,
     /// The keys of ConfigMaps that values come from.
     settings: Vec<ConfigMapKeyRef>,
     /// What of its requests is in Key Vault.
@@ -93,6 +96,19 @@ pub struct Exchange {
     pub too_large: Option<usize>,
 }
 
+/// What came back for one request.
+#[derive(Debug)]
+struct Answered {
+    /// For the request as a whole.
+    outcome: Outcome,
+    /// For each record, if anything was said of single ones.
+    each: Vec<Fate>,
+    sign: Sign,
+}
+
+/// How much of a vendor's answer is read, in bytes.
+const MOST_OF_A_VENDORS_ANSWER: usize = 8 << 20;
+
 impl Deliverer {
     /// A deliverer for one lane. `outcomes` are the compiled programs of its outcome rules.
     pub fn new(
@@ -103,7 +119,10 @@ impl Deliverer {
         shadow_of: Option<ShortUid>,
     ) -> Self {
         let keyring = &keyring.with_vault(config.key_vault_identity.as_ref());
+        let vendor = provider::vendor(&config.provider);
         let door = keyring.door(config.tls.clone());
+        // What a vendor says of each of two thousand records has to be read to its end.
+        let door = if vendor.is_some() { door.reading(MOST_OF_A_VENDORS_ANSWER) } else { door };
         let credentials = config.auth.as_ref().map(|auth| match &config.token_of {
             Some(destination) => keyring.credentials_of(auth, destination),
             None => keyring.credentials(auth),
@@ -112,18 +131,18 @@ impl Deliverer {
         let settings =
             account_settings(&config.provider, config.auth.as_ref()).into_iter().map(|(_, key)| key).collect();
         let vaulted = account_vault_secrets(&config.provider, None).into_iter().map(|(_, secret)| secret).collect();
-        Self {
-            config,
-            outcomes,
-            secrets,
-            credentials,
-            settings,
-            vaulted,
-            door,
-            broker,
-            shadow_of,
-            frame: OnceLock::new(),
-        }
+        let frame = OnceLock::new();
+        Self { config, outcomes, secrets, credentials, vendor, settings, vaulted, door, broker, shadow_of, frame }
+    }
+
+    /// A record in the shape in which it is sent.
+    ///
+    /// # Errors
+    /// If the destination takes no such record.
+    pub fn record(&self, body: Bytes, key: String, attributes: Arc<EventAttributes>) -> Result<Record, Invalid> {
+        let Some(vendor) = &self.vendor else { return Ok(Record::new(body, key, attributes)) };
+        let Item { body, weight, apart } = vendor.item(&body, Known { key: &key, attributes: &attributes })?;
+        Ok(Record { body, key, attributes, weight, apart })
     }
 
     /// What it proves itself with.
@@ -154,14 +173,26 @@ impl Deliverer {
         manner: Manner,
         permit: Permit,
     ) -> Exchange {
-        let (outcome, sign) = self.send(account, parcels, manner).await;
+        let answered = self.send(account, parcels, manner).await;
         drop(permit);
-        match outcome {
-            // Not one alone is refused, so it has to be found out which.
-            Outcome::Rejected(_) if parcels.len() > 1 => {
-                Box::pin(self.search(account, parcels, manner, outcome, sign)).await
+        match &answered {
+            // Not one alone is refused, so it has to be found out which; or it was said which, and the rest is sent again.
+            Answered { outcome: Outcome::Rejected(_), each, .. } if parcels.len() > 1 && each.is_empty() => {
+                Box::pin(self.search(account, parcels, manner, answered)).await
             }
-            outcome => Exchange { outcomes: vec![outcome; parcels.len()], sign, too_large: None },
+            Answered { each, .. } if each.contains(&Fate::Again) => {
+                Box::pin(self.search(account, parcels, manner, answered)).await
+            }
+            _ => {
+                let Answered { outcome, each, sign } = answered;
+                let known = each.into_iter().filter_map(|fate| match fate {
+                    Fate::Known(outcome) => Some(outcome),
+                    Fate::Again => None,
+                });
+                let mut outcomes: Vec<Outcome> = known.collect();
+                outcomes.resize(parcels.len(), outcome);
+                Exchange { outcomes, sign, too_large: None }
+            }
         }
     }
 
@@ -171,25 +202,25 @@ impl Deliverer {
         account: &Arc<Account>,
         parcels: &[Parcel<'_>],
         manner: Manner,
-        first: Outcome,
-        sign: Sign,
+        first: Answered,
     ) -> Exchange {
         let mut search = Search::new(parcels.len());
-        let mut exchange = Exchange { outcomes: Vec::new(), sign, too_large: None };
+        let mut exchange = Exchange { outcomes: Vec::new(), sign: first.sign.clone(), too_large: None };
         let mut known = Some(first);
         while let Some(sending) = search.send_next() {
             let portion: Vec<Parcel<'_>> = sending.iter().map(|index| parcels[*index]).collect();
-            let outcome = match known.take() {
-                Some(outcome) => outcome,
+            let answered = match known.take() {
+                Some(answered) => answered,
                 None => {
                     let permit = account.pace().permit(account).await;
-                    let (outcome, sign) = self.send(account, &portion, manner).await;
+                    let answered = self.send(account, &portion, manner).await;
                     drop(permit);
-                    exchange.sign = sign;
-                    outcome
+                    exchange.sign = answered.sign.clone();
+                    answered
                 }
             };
-            let reply = match outcome {
+            let reply = match answered.outcome {
+                _ if !answered.each.is_empty() => Reply::Told(answered.each),
                 Outcome::Rejected(failure) if failure.code == Some(413) => {
                     if portion.len() > 1 {
                         exchange.too_large = Some(portion.len() / 2);
@@ -205,11 +236,10 @@ impl Deliverer {
         exchange
     }
 
-    /// One request: its outcome, and what it showed about the destination.
-    async fn send(&self, account: &Arc<Account>, parcels: &[Parcel<'_>], manner: Manner) -> (Outcome, Sign) {
+    /// One request, and what came back.
+    async fn send(&self, account: &Arc<Account>, parcels: &[Parcel<'_>], manner: Manner) -> Answered {
         let deadline = self.config.delivery.timeout.std();
-        let (outcome, sign, _) = self.send_within(account, parcels, manner, deadline).await;
-        (outcome, sign)
+        self.send_within(account, parcels, manner, deadline).await.0
     }
 
     /// Sends one record for somebody who waits for the answer. It is never sent again from here.
@@ -222,9 +252,14 @@ impl Deliverer {
         permit: Permit,
     ) -> (Outcome, Sign, Option<Response>) {
         let manner = Manner { retry: false, trial };
-        let sent = self.send_within(account, &[parcel], manner, deadline).await;
+        let (answered, response) = self.send_within(account, &[parcel], manner, deadline).await;
         drop(permit);
-        sent
+        let Answered { outcome, each, sign } = answered;
+        let own = each.into_iter().find_map(|fate| match fate {
+            Fate::Known(outcome) => Some(outcome),
+            Fate::Again => None,
+        });
+        (own.unwrap_or(outcome), sign, response)
     }
 
     async fn send_within(
@@ -233,11 +268,11 @@ impl Deliverer {
         parcels: &[Parcel<'_>],
         manner: Manner,
         deadline: Duration,
-    ) -> (Outcome, Sign, Option<Response>) {
+    ) -> (Answered, Option<Response>) {
         fault::reached(Step::Sending);
         let (verdict, response) = self.exchange(account, parcels, deadline).await;
         fault::reached(Step::Answered);
-        let Verdict { outcome, hint, by_rule } = verdict;
+        let Verdict { outcome, hint, by_rule, each } = verdict;
         let delivery = parcels.first().map_or("", |parcel| parcel.delivery);
         let sign = sign(&outcome, by_rule, delivery);
         if account.pace().honors_headers() {
@@ -250,50 +285,13 @@ impl Deliverer {
         }
         // A trial's result is told by whoever makes it.
         let tripped = manner.trial != Trial::Circuit && account.note(&sign, manner.retry).await;
-        match (outcome, &sign) {
+        let outcome = match (outcome, &sign) {
             // The one that shows that all are forbidden is not to suffer for it.
             (Outcome::Rejected(failure), Sign::Forbidden { .. }) if tripped => {
-                (Outcome::Hold { cause: Cause::Gone, failure }, sign, response)
+                Outcome::Hold { cause: Cause::Gone, failure }
             }
-            (outcome, _) => (outcome, sign, response),
-        }
-    }
-
-    async fn exchange(
-        &self,
-        account: &Arc<Account>,
-        parcels: &[Parcel<'_>],
-        deadline: Duration,
-    ) -> (Verdict, Option<Response>) {
-        let records: Vec<&Record> = parcels.iter().map(|parcel| parcel.record).collect();
-        if let Some(integration) = &self.shadow_of {
-            return (Box::pin(self.shadow(integration, &records)).await, None);
-        }
-        if let (Some(nats), [record]) = (&self.config.provider.nats, records.as_slice()) {
-            return (Box::pin(self.publish(&nats.subject, record, deadline)).await, None);
-        }
-        self.secrets.ready(&self.vaulted).await;
-        let request = match self.request(&records) {
-            Ok(request) => request,
-            Err(outcome) => return (Verdict::plain(outcome), None),
+            (outcome, _) => outcome,
         };
-        let answer = match self.prove_and_send(account, request, deadline).await {
-            Ok(answer) => answer,
-            Err(outcome) => return (Verdict::plain(outcome), None),
-        };
-        let now = Timestamp::now();
-        let verdict = match answer {
-            Ok(response) => return (judge(&self.config, &self.outcomes, &response, now), Some(response)),
-            Err(SendFailure::Address(refused)) => {
-                Verdict::plain(Outcome::Hold { cause: Cause::Address, failure: Failure::silent(refused.to_string()) })
-            }
-            Err(SendFailure::Configuration(message)) => {
-                Verdict::plain(Outcome::Hold { cause: Cause::Credentials, failure: Failure::silent(message) })
-            }
-            Err(SendFailure::Transport(message)) => {
-                Verdict::plain(Outcome::Retry { after: None, limited: false, failure: Failure::silent(message) })
-            }
-        };
-        (verdict, None)
+        (Answered { outcome, each, sign }, response)
     }
 }

@@ -24,6 +24,17 @@ pub struct Record {
     pub key: String,
     /// The attributes of the event that it was made of.
     pub attributes: Arc<EventAttributes>,
+    /// How many of the vendor's items it is.
+    pub weight: usize,
+    /// Two records with equal numbers can't be in one request.
+    pub apart: Option<u64>,
+}
+
+impl Record {
+    /// A record that is one item and goes with any other.
+    pub fn new(body: Bytes, key: String, attributes: Arc<EventAttributes>) -> Self {
+        Self { body, key, attributes, weight: 1, apart: None }
+    }
 }
 
 /// Programs that were compiled before: lanes often share one, and it is large.

@@ -1,17 +1,129 @@
 //! What a vendor speaks. A provider answers pure questions and nothing else: how records become a request, what an answer
 //! means for each of them, and what its headers say about limits. One file for each vendor, all of the same shape.
 
+mod amplitude;
+mod braze;
+mod ga4;
 pub mod hint;
 pub mod http;
+mod hubspot;
+mod mixpanel;
+mod object;
+mod salesforce;
+mod segment;
+mod told;
 pub mod webhook;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use ropeway_auth::http::Response;
-use ropeway_crds::account::Cause;
+use ropeway_auth::http::{Request, Response};
+use ropeway_crds::{account::Cause, provider::Provider};
+use ropeway_mapping::EventAttributes;
+
+use crate::map::Record;
 
 use hint::{Hint, hint};
+use http::RequestError;
+
+/// A vendor whose records, requests and answers have a shape of their own. Everything here is pure.
+pub trait Vendor: fmt::Debug + Send + Sync {
+    /// The record as it is sent: checked against what the vendor would refuse or silently drop, and completed by what it can
+    /// tell a repeat by.
+    ///
+    /// # Errors
+    /// If the vendor takes no such record.
+    fn item(&self, record: &[u8], known: Known<'_>) -> Result<Item, Invalid>;
+
+    /// How records become a request.
+    ///
+    /// # Errors
+    /// If the address is none.
+    fn request(&self, records: &[&Record], sending: Sending<'_>) -> Result<Request, RequestError>;
+
+    /// What an answer means for each of the records, and for the request as a whole.
+    fn verdict(&self, response: &Response, records: &[&Record], now: Timestamp) -> Verdict;
+
+    /// A request that is made before and shows whether the vendor would take the records, if there is one.
+    ///
+    /// # Errors
+    /// If the address is none.
+    fn rehearsal(&self, _records: &[&Record]) -> Result<Option<Request>, RequestError> {
+        Ok(None)
+    }
+
+    /// What the rehearsal's answer means; none where the records may be sent.
+    fn rehearsed(&self, _response: &Response) -> Option<Outcome> {
+        None
+    }
+}
+
+/// What is known of a record beside itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The key by which the destination can tell a repeat, 32 characters of base 32.
+    pub key: &'a str,
+    /// The attributes of the event that it was made of.
+    pub attributes: &'a EventAttributes,
+}
+
+/// What an attempt brings with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending<'a> {
+    /// The time of this attempt.
+    pub now: Timestamp,
+    /// The values of the provider's Secrets, in the order of the spec.
+    pub secrets: &'a [String],
+}
+
+/// A record as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its JSON.
+    pub body: Bytes,
+    /// How many of the vendor's items it is, at least 1.
+    pub weight: usize,
+    /// Two records with equal numbers can't be in one request.
+    pub apart: Option<u64>,
+}
+
+impl Item {
+    /// One item that goes with any other.
+    pub fn one(body: impl Into<Bytes>) -> Self {
+        Self { body: body.into(), weight: 1, apart: None }
+    }
+}
+
+/// The mapping made a record that the vendor does not take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+/// What an answer says about one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// This became of it.
+    Known(Outcome),
+    /// Nothing: it was refused along with others, and is sent again at once without them.
+    Again,
+}
+
+/// The vendor behind a provider; none where any API can be behind it.
+pub fn vendor(provider: &Provider) -> Option<Box<dyn Vendor>> {
+    let Provider { http: _, webhook: _, nats: _, braze, segment, hubspot, salesforce, ga4, mixpanel, amplitude } =
+        provider;
+    let given: [Option<Box<dyn Vendor>>; 7] = [
+        braze.clone().map(|given| Box::new(braze::Braze::new(given)) as _),
+        segment.clone().map(|given| Box::new(segment::Segment::new(given)) as _),
+        hubspot.clone().map(|given| Box::new(hubspot::Hubspot::new(given)) as _),
+        salesforce.clone().map(|given| Box::new(salesforce::Salesforce::new(given)) as _),
+        ga4.clone().map(|given| Box::new(ga4::Ga4::new(given)) as _),
+        mixpanel.clone().map(|given| Box::new(mixpanel::Mixpanel::new(given)) as _),
+        amplitude.clone().map(|given| Box::new(amplitude::Amplitude::new(given)) as _),
+    ];
+    given.into_iter().flatten().next()
+}
 
 /// What a vendor did with one record, or why it could do nothing. A failed delivery is a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +177,14 @@ pub struct Verdict {
     pub hint: Hint,
     /// Whether a rule of the user's decided.
     pub by_rule: bool,
+    /// What it means for each record, in order; empty where it says nothing of its own about any.
+    pub each: Vec<Fate>,
 }
 
 impl Verdict {
     /// An outcome without anything about limits.
     pub fn plain(outcome: Outcome) -> Self {
-        Self { outcome, hint: Hint::default(), by_rule: false }
+        Self { outcome, hint: Hint::default(), by_rule: false, each: Vec::new() }
     }
 }
 
@@ -98,8 +212,11 @@ pub fn default_verdict(response: &Response, now: Timestamp) -> Verdict {
         413 => Outcome::Rejected(failure("the request is too large")),
         _ => Outcome::Rejected(failure("the record is refused")),
     };
-    Verdict { outcome, hint, by_rule: false }
+    Verdict { outcome, hint, by_rule: false, each: Vec::new() }
 }
+
+#[cfg(test)]
+mod table;
 
 #[cfg(test)]
 mod tests {

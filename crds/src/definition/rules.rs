@@ -67,6 +67,7 @@ fn check(base: fn() -> Value, errors: fn(Value) -> String, rows: &[(&str, Value,
 
 mod auth;
 mod probe;
+mod provider;
 mod webhook;
 
 #[test]

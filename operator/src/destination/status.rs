@@ -34,7 +34,7 @@ pub fn status(
     let previous = destination.status.clone().unwrap_or_default();
     let generation = destination.metadata.generation.unwrap_or_default();
     let ready = match findings {
-        [] => Finding::holds(ConditionType::Ready, Reason::Resolved, "everything that is named is there"),
+        [] => Finding::holds(ConditionType::Ready, Reason::Resolved, resolved(&destination.spec)),
         [first, ..] => first.clone(),
     };
     let circuit = newest_circuit(lanes);
@@ -51,11 +51,21 @@ pub fn status(
         observed_generation: Some(generation),
         conditions: conditions(&all, &previous.conditions, generation, now),
         provider: Some(destination.spec.provider.name().to_owned()),
+        idempotency: Some(destination.spec.repeats().as_str().to_owned()),
         used_by: i32::try_from(used_by).ok(),
         circuit: circuit.map(circuit_status).or(previous.circuit),
         rate_limit: rate_limit(&destination.spec, lanes, now),
         credentials: access_token(lanes, tokens, now),
         delivery: Some(delivery(lanes, previous.delivery)),
+    }
+}
+
+/// That nothing is missing, and what is odd all the same.
+fn resolved(spec: &DestinationSpec) -> String {
+    let everything = "everything that is named is there";
+    match spec.provider.warning() {
+        Some(warning) => format!("{everything}; but {warning}"),
+        None => everything.to_owned(),
     }
 }
 

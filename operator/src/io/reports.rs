@@ -27,7 +27,7 @@ pub use pending::{Pending, Regression, lane_pending};
 const MOST_SUBJECTS: u64 = 10_000;
 
 /// The reasons that are asked for where there are too many dead letters to read their subjects: every one that there is.
-pub const KNOWN_REASONS: [&str; 10] = [
+pub const KNOWN_REASONS: [&str; 11] = [
     "Rejected",
     "Exhausted",
     "MappingFailed",
@@ -38,6 +38,7 @@ pub const KNOWN_REASONS: [&str; 10] = [
     "DestinationRemoved",
     "Refused",
     "SchemaViolation",
+    "InvalidRecord",
 ];
 
 /// What JetStream says about an Integration.

@@ -8,15 +8,23 @@ use ropeway_mapping::{Context, Data, EventAttributes, Input, IntegrationName, Li
 
 use crate::{
     account::breaker::Sign,
-    provider::{self, Failure, Outcome, Verdict, hint::Hint},
+    map::Record,
+    provider::{self, Failure, Outcome, Vendor, Verdict, hint::Hint},
 };
 
 /// What an answer means. `outcomes` are the compiled programs of the lane's outcome rules.
-pub(super) fn judge(config: &LaneConfig, outcomes: &[Program], response: &Response, now: Timestamp) -> Verdict {
-    let table = if config.provider.webhook.is_some() {
-        provider::webhook::verdict(response, now)
-    } else {
-        provider::default_verdict(response, now)
+pub(super) fn judge(
+    config: &LaneConfig,
+    vendor: Option<&dyn Vendor>,
+    outcomes: &[Program],
+    response: &Response,
+    records: &[&Record],
+    now: Timestamp,
+) -> Verdict {
+    let table = match vendor {
+        Some(vendor) => vendor.verdict(response, records, now),
+        None if config.provider.webhook.is_some() => provider::webhook::verdict(response, now),
+        None => provider::default_verdict(response, now),
     };
     if outcomes.is_empty() {
         return table;
@@ -45,7 +53,7 @@ fn by_rule(index: usize, then: OutcomeKind, code: u16, hint: Hint) -> Verdict {
         OutcomeKind::Reject => Outcome::Rejected(failure),
         OutcomeKind::Hold => Outcome::Hold { cause: Cause::Rule, failure },
     };
-    Verdict { outcome, hint, by_rule: true }
+    Verdict { outcome, hint, by_rule: true, each: Vec::new() }
 }
 
 /// What an outcome shows about the destination as a whole.

@@ -15,14 +15,24 @@ use super::{
 use crate::{
     map::Record,
     provider::{
-        self, Outcome,
+        self, Outcome, Sending,
         http::{Frame, RequestError},
     },
 };
 
 impl Deliverer {
     pub(super) fn request(&self, records: &[&Record]) -> Result<Request, Outcome> {
-        let Provider { http, webhook, nats: _ } = &self.config.provider;
+        if let Some(vendor) = &self.vendor {
+            let secrets = self.config.provider.vendor_secrets().map(|secret| match self.shadow_of {
+                // What is kept for a look holds no secret.
+                Some(_) => Ok("<redacted>".to_owned()),
+                None => self.text(secret),
+            });
+            let secrets = secrets.collect::<Result<Vec<_>, _>>()?;
+            let sending = Sending { now: Timestamp::now(), secrets: &secrets };
+            return vendor.request(records, sending).map_err(|error| unusable(error.to_string()));
+        }
+        let Provider { http, webhook, .. } = &self.config.provider;
         let made = match (http, webhook, records) {
             (Some(http), _, _) => match self.frame.get() {
                 Some(frame) => provider::http::request(frame, records),

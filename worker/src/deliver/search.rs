@@ -4,7 +4,7 @@
 //! Untested records are put aside and sent together at the end. With one culprit among a hundred, the other ninety-nine
 //! are delivered with at most eight more requests.
 
-use crate::provider::{Failure, Outcome};
+use crate::provider::{Failure, Fate, Outcome};
 
 /// Requests after which what is left is sent one by one: with that many culprits halving costs more than it saves.
 const HALVING_PAYS: usize = 16;
@@ -14,6 +14,8 @@ const HALVING_PAYS: usize = 16;
 pub enum Reply {
     /// An outcome for each of them.
     Each(Vec<Outcome>),
+    /// What the destination said of each of them.
+    Told(Vec<Fate>),
     /// All of them were refused together.
     Refused(Failure),
     /// They were too large together.
@@ -75,6 +77,10 @@ impl Search {
         let rest = if suspects.is_empty() { Vec::new() } else { suspects.split_off(sent.len()) };
         match reply {
             Reply::Each(outcomes) => self.each(&sent, outcomes, rest),
+            Reply::Told(fates) => {
+                self.put_aside(rest);
+                self.told(sent, fates);
+            }
             Reply::Refused(failure) | Reply::TooLarge(failure) if sent.len() == 1 => {
                 self.failure = failure.clone();
                 self.settle(&sent, &Outcome::Rejected(failure));
@@ -124,6 +130,24 @@ impl Search {
             self.untested.push(rest);
         } else {
             self.suspects = rest;
+        }
+    }
+
+    /// The destination said which records it means. Those that it said nothing of are sent next, without the others.
+    fn told(&mut self, sent: Vec<usize>, fates: Vec<Fate>) {
+        let mut again = Vec::new();
+        for (record, fate) in sent.iter().zip(fates) {
+            match fate {
+                Fate::Known(outcome) => self.outcomes[*record] = Some(outcome),
+                Fate::Again => again.push(*record),
+            }
+        }
+        if again.len() == sent.len() {
+            // It would be the same request once more.
+            let failure = Failure::silent("the destination took nothing and did not say which record it means");
+            self.settle(&again, &Outcome::Unaccounted(failure));
+        } else if !again.is_empty() {
+            self.untested.push(again);
         }
     }
 
@@ -191,6 +215,30 @@ mod tests {
             assert!(matches!(outcomes[culprit], Outcome::Rejected(_)));
             assert!(requests <= 9, "{requests} requests for culprit {culprit}");
         }
+    }
+
+    #[test]
+    fn where_the_culprits_are_named_the_rest_is_sent_once_more_and_not_searched() {
+        let mut search = Search::new(5);
+        search.send_next();
+        let known = |outcome| Fate::Known(outcome);
+        let refused = || known(Outcome::Rejected(refused()));
+        search.answered(Reply::Told(vec![Fate::Again, refused(), Fate::Again, refused(), Fate::Again]));
+        assert_eq!(search.send_next(), Some(&[0, 2, 4][..]));
+        search.answered(Reply::Each(vec![Outcome::Delivered; 3]));
+        assert_eq!(search.send_next(), None);
+        assert_eq!(search.requests(), 2);
+        let delivered = search.finish().iter().filter(|outcome| **outcome == Outcome::Delivered).count();
+        assert_eq!(delivered, 3);
+    }
+
+    #[test]
+    fn a_destination_that_names_nobody_is_not_asked_the_same_again() {
+        let mut search = Search::new(3);
+        search.send_next();
+        search.answered(Reply::Told(vec![Fate::Again; 3]));
+        assert_eq!(search.send_next(), None);
+        assert!(search.finish().iter().all(|outcome| matches!(outcome, Outcome::Unaccounted(_))));
     }
 
     #[test]

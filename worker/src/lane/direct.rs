@@ -14,7 +14,6 @@ use crate::{
     decide::{DeadLetterReason, Done},
     decode::Event,
     deliver::Parcel,
-    map::Record,
     provider::{Failure, Outcome},
 };
 
@@ -71,7 +70,14 @@ impl Lane {
         };
         let attributes = Arc::new(event.attributes);
         let key = key.unwrap_or_else(|| self.idempotency_key(&attributes));
-        let record = Record { body, key, attributes };
+        let record = match self.deliverer.record(body, key, attributes) {
+            Ok(record) => record,
+            Err(invalid) => {
+                self.tried(trial, None).await;
+                let message = format!("the mapping's record: {invalid}");
+                return self.unprocessable(DeadLetterReason::InvalidRecord, message);
+            }
+        };
         let Ok(permit) = timeout_at(deadline, self.account.pace().permit(&self.account)).await else {
             self.tried(trial, None).await;
             return Answer::Busy(COME_AGAIN);

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     account::Permit,
-    batch::Batcher,
+    batch::{Batcher, Size},
     hand::{Hand, PROGRESS},
     io::jetstream::LaneStreams,
     message::{Message, Origin},
@@ -32,6 +32,9 @@ use working::Worked;
 
 /// The most messages that are begun before anything else is looked at.
 const AT_ONCE: usize = 16;
+
+/// The bytes around the records in a request to a vendor: names, a key of the account, a time.
+const ENVELOPE: usize = 512;
 
 /// What is between a message's arrival and its end.
 struct Flow<'a> {
@@ -118,6 +121,7 @@ impl Lane {
     /// Gathers records into portions as the lane's destination takes them.
     pub(super) fn batcher(&self) -> Batcher<Item> {
         let size = match self.config.provider.http.as_ref().map(|http| http.format.unwrap_or_default()) {
+            None if self.config.provider.capacity().is_some() => |count, bytes| bytes + count + ENVELOPE,
             Some(ropeway_crds::provider::HttpFormat::JsonArray) => {
                 |count, bytes| provider::http::body_size(ropeway_crds::provider::HttpFormat::JsonArray, count, bytes)
             }
@@ -196,10 +200,10 @@ impl<'a> Flow<'a> {
             Prepared::Gone => {}
             Prepared::Over(task, settlement) => self.settle(task, settlement, Timestamp::now()),
             Prepared::Ready(item) => {
-                let bytes = item.record.body.len();
+                let size = Size::of(&item.record);
                 self.batcher.bound(self.lane.bound.load(Ordering::Acquire));
                 let mut full = Vec::new();
-                self.batcher.push(item, bytes, std::time::Instant::now(), &mut full);
+                self.batcher.push(item, size, std::time::Instant::now(), &mut full);
                 self.full.extend(full);
             }
         }

@@ -16,7 +16,6 @@ use crate::{
     fault::{self, Step},
     hand::Place,
     io::{jetstream::BrokerError, publish::Claim},
-    map::Record,
     message::{Message, Origin},
     poison,
     provider::Failure,
@@ -118,7 +117,13 @@ impl Lane {
             Ok(Some(body)) => {
                 fault::reached(Step::Mapped);
                 let key = self.idempotency_key(&attributes);
-                Prepared::Ready(Item { task, record: Record { body, key, attributes } })
+                match self.deliverer.record(body, key, attributes) {
+                    Ok(record) => Prepared::Ready(Item { task, record }),
+                    Err(invalid) => {
+                        let reason = DeadLetterReason::InvalidRecord;
+                        Prepared::Over(task, give_up(reason, format!("the mapping's record: {invalid}")))
+                    }
+                }
             }
             Ok(None) => Prepared::Over(task, Settlement::Done(Done::Filtered)),
             Err(error) => Prepared::Over(task, give_up(mapping_reason(&error), error.to_string())),

@@ -111,6 +111,11 @@ pub(crate) fn address(text: &str, field: &'static str) -> Result<Uri, RequestErr
     Uri::try_from(url.as_str()).map_err(|_| RequestError::Url { field, source: url::ParseError::EmptyHost })
 }
 
+/// A path whose host is put in front by whoever knows it.
+pub(crate) fn relative(path: &str) -> Uri {
+    Uri::try_from(path).expect("names of letters, digits and underscores make a path")
+}
+
 /// The bytes that `count` records of `bytes` in all take in a body.
 pub fn body_size(format: HttpFormat, count: usize, bytes: usize) -> usize {
     match format {
@@ -215,7 +220,7 @@ mod tests {
             extensions: [("tenant".to_owned(), "eu".to_owned())].into(),
             ..EventAttributes::default()
         };
-        Record { body: Bytes::from_static(body.as_bytes()), key: "k1".into(), attributes: attributes.into() }
+        Record::new(Bytes::from_static(body.as_bytes()), "k1".into(), attributes.into())
     }
 
     fn made(format: HttpFormat, records: &[Record]) -> Request {

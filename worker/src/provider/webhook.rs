@@ -92,11 +92,8 @@ mod tests {
             "url": "https://example.com/hook", "signing": { "keys": [] },
         }))
         .unwrap();
-        let record = Record {
-            body: Bytes::from_static(body.as_bytes()),
-            key: "p5jXN8AQM9LWM0D4loKWxJek".into(),
-            attributes: EventAttributes::default().into(),
-        };
+        let key = "p5jXN8AQM9LWM0D4loKWxJek".to_owned();
+        let record = Record::new(Bytes::from_static(body.as_bytes()), key, EventAttributes::default().into());
         request(&provider, keys, &record, Timestamp::from_second(1_614_265_330).unwrap())
     }
 

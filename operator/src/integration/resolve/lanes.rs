@@ -46,13 +46,11 @@ fn config(
     let delivery = DeliveryPolicy::resolve(destination.delivery.as_ref(), spec.delivery.as_ref());
     values::check_policy(name, &delivery, findings);
     values::check_account(&destination.r#ref, spec, findings);
-    let batch = if spec.provider.batches() {
-        BatchPolicy::resolve(&spec.batching.clone().unwrap_or_default())
-    } else {
-        BatchPolicy::ONE
-    };
+    let capacity = spec.provider.capacity();
+    let batching = spec.batching.clone().unwrap_or_default();
+    let batch = capacity.map_or(BatchPolicy::ONE, |capacity| BatchPolicy::resolve(&batching, capacity));
     let header = spec.idempotency.as_ref().map_or("Idempotency-Key", |given| given.header.as_str());
-    let one_by_one = spec.provider.http.is_some() && !spec.provider.batches();
+    let one_by_one = spec.provider.http.is_some() && capacity.is_none();
     LaneConfig {
         destination: name.clone(),
         filter: destination.filter.clone(),

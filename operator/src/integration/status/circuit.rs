@@ -18,6 +18,9 @@ pub(crate) fn circuit_finding(kind: ConditionType, whose: &str, circuit: &Circui
         Some(Cause::Vault) => (Reason::KeyVaultRefused, "see its Destination"),
         Some(Cause::VaultAway) => (Reason::KeyVaultUnavailable, "it goes on by itself once the vault can be asked"),
         Some(Cause::Gone) => (Reason::DestinationGone, "correct the Destination's address or our rights there"),
+        Some(Cause::Quota) => {
+            (Reason::QuotaExhausted, "it goes on by itself when the vendor's day ends, or with a larger quota")
+        }
         Some(Cause::Rule) => (Reason::HeldByRule, "see delivery.outcomes"),
         Some(Cause::Address) => (Reason::AddressRefused, "correct the address, or let the administrator allow it"),
         Some(Cause::Configuration) => (Reason::ConfigurationUnusable, "correct the Destination"),

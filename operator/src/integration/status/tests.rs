@@ -478,6 +478,7 @@ fn cases() -> Vec<Case> {
         ("no token", |it| it.open(Cause::Token), ready, ("False", Reason::TokenUnavailable), "settled"),
         ("no secret of a vault", |it| it.open(Cause::Vault), ready, ("False", Reason::KeyVaultRefused), "settled"),
         ("no vault", |it| it.open(Cause::VaultAway), ready, ("False", Reason::KeyVaultUnavailable), "settled"),
+        ("the vendor's quota", |it| it.open(Cause::Quota), ready, ("False", Reason::QuotaExhausted), "settled"),
         ("gone", |it| it.open(Cause::Gone), ready, ("False", Reason::DestinationGone), "settled"),
         ("a rule holds it", |it| it.open(Cause::Rule), ready, ("False", Reason::HeldByRule), "settled"),
         ("its address", |it| it.open(Cause::Address), ready, ("False", Reason::AddressRefused), "settled"),

@@ -10,6 +10,7 @@ use super::{
     task::{End, Happened, Slot},
 };
 use crate::{
+    batch::Size,
     decode,
     io::publish::Rank,
     lane::{
@@ -100,11 +101,11 @@ impl Session<'_> {
             Prepared::Ready(Item { mut task, record }) => match rank {
                 Some(rank) if self.caught_up.is_none() => self.come_back(&rank, *task),
                 rank => {
-                    let bytes = record.body.len();
+                    let size = Size::of(&record);
                     task.rank = rank;
                     let item = Item { task, record };
                     let mut full = Vec::new();
-                    self.batcher.push(item, bytes, std::time::Instant::now(), &mut full);
+                    self.batcher.push(item, size, std::time::Instant::now(), &mut full);
                     self.full.extend(full);
                 }
             },

@@ -1,0 +1,299 @@
+//! Braze: `POST /users/track`.
+//!
+//! Sources: Braze's pages of the endpoint, of API limits and of errors, 2026; what its answers look like, as in vendor
+//! contracts §1: 201 with `message` and, for what was not taken, `errors[]` by array and index.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use jiff::Timestamp;
+use ropeway_auth::http::{Request, Response};
+use ropeway_crds::{account::Cause, provider::BrazeProvider};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Failure, Fate, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
+    http::{RequestError, address},
+    object::{Object, text},
+    told::told,
+};
+use crate::map::Record;
+
+/// The arrays of a request, in the order in which Braze works on them.
+const ARRAYS: [&str; 3] = ["attributes", "events", "purchases"];
+
+/// Bytes of one object that Braze's own partners stop at.
+const OBJECT_BYTES: usize = 100 << 10;
+
+/// Characters of names and of texts in properties.
+const TEXT: usize = 255;
+
+/// One instance of Braze.
+#[derive(Debug)]
+pub(super) struct Braze(BrazeProvider);
+
+/// What a record holds.
+#[derive(Debug, Default, Deserialize)]
+struct Parts<'a> {
+    #[serde(borrow, default)]
+    attributes: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    events: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    purchases: Vec<&'a RawValue>,
+}
+
+/// What Braze answers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    message: Option<String>,
+    errors: Vec<serde_json::Value>,
+}
+
+/// One of its complaints: about the object at this index of this array, as it was sent.
+#[derive(Debug, Deserialize)]
+struct Complaint<'a> {
+    #[serde(rename = "type")]
+    what: Option<Cow<'a, str>>,
+    input_array: Cow<'a, str>,
+    index: usize,
+}
+
+impl Braze {
+    pub(super) fn new(provider: BrazeProvider) -> Self {
+        Self(provider)
+    }
+}
+
+impl Parts<'_> {
+    fn of(record: &[u8]) -> Parts<'_> {
+        serde_json::from_slice(record).unwrap_or_default()
+    }
+
+    fn arrays(&self) -> [&[&RawValue]; 3] {
+        [&self.attributes, &self.events, &self.purchases]
+    }
+}
+
+impl Vendor for Braze {
+    fn item(&self, record: &[u8], _: Known<'_>) -> Result<Item, Invalid> {
+        let object = Object::record(record)?;
+        object.knows_only("", &ARRAYS)?;
+        let mut weight = 0;
+        for array in ARRAYS {
+            for (index, raw) in object.takes_array("", array)?.unwrap_or_default().into_iter().enumerate() {
+                check(array, index, raw)?;
+                weight += 1;
+            }
+        }
+        let most = usize::try_from(BrazeProvider::CAPACITY.items).unwrap_or(usize::MAX);
+        match weight {
+            0 => Err(Invalid("the record has no attributes, no events and no purchases".into())),
+            weight if weight > most => {
+                Err(Invalid(format!("the record has {weight} objects; Braze takes {most} in a request")))
+            }
+            _ => Ok(Item { body: Bytes::copy_from_slice(record), weight, apart: None }),
+        }
+    }
+
+    fn request(&self, records: &[&Record], _: Sending<'_>) -> Result<Request, RequestError> {
+        let uri = address(&format!("{}/users/track", self.0.url.as_str()), "provider.braze.url")?;
+        let parts: Vec<Parts<'_>> = records.iter().map(|record| Parts::of(&record.body)).collect();
+        let mut body = b"{".to_vec();
+        for (place, name) in ARRAYS.into_iter().enumerate() {
+            let mut objects = parts.iter().flat_map(|parts| parts.arrays()[place]).peekable();
+            if objects.peek().is_none() {
+                continue;
+            }
+            body.extend_from_slice(if body.len() > 1 { b",\"" } else { b"\"" });
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(b"\":[");
+            for (index, object) in objects.enumerate() {
+                if index > 0 {
+                    body.push(b',');
+                }
+                body.extend_from_slice(object.get().as_bytes());
+            }
+            body.push(b']');
+        }
+        body.push(b'}');
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        Ok(Request { method: Method::POST, uri, headers, body: body.into() })
+    }
+
+    fn verdict(&self, response: &Response, records: &[&Record], now: Timestamp) -> Verdict {
+        let mut verdict = default_verdict(response, now);
+        let code = response.status.as_u16();
+        let failed = |what: String| Failure { code: Some(code), message: what };
+        let answer: Answer = serde_json::from_slice(&response.body).unwrap_or_default();
+        let said = answer.message.as_deref().map(told).filter(|said| !said.is_empty());
+        match (code, said) {
+            (200..=299, Some(said)) if said == "success" && answer.errors.is_empty() => {}
+            (200..=299, Some(said)) if said == "success" => verdict.each = fates(&answer.errors, records, code),
+            (200..=299, Some(said)) => {
+                verdict.outcome = Outcome::Rejected(failed(format!("Braze took nothing of the request: {said}")));
+            }
+            (200..=299, None) => {
+                let message = format!("Braze answered {code} without saying that it took anything");
+                verdict.outcome = Outcome::Unaccounted(failed(message));
+            }
+            (401, _) => {
+                let message = "Braze answered 401: the key is wrong, or provider.braze.url is another instance's";
+                verdict.outcome = Outcome::Hold { cause: Cause::Credentials, failure: failed(message.into()) };
+            }
+            (404, _) => {
+                let message = "Braze answered 404: provider.braze.url is not its REST endpoint";
+                verdict.outcome = Outcome::Hold { cause: Cause::Configuration, failure: failed(message.into()) };
+            }
+            (_, Some(said)) => add(&mut verdict.outcome, &said),
+            _ => {}
+        }
+        verdict
+    }
+}
+
+/// Puts the vendor's words behind ours.
+fn add(outcome: &mut Outcome, said: &str) {
+    if let Outcome::Retry { failure, .. } | Outcome::Rejected(failure) | Outcome::Hold { failure, .. } = outcome {
+        failure.message = format!("{}: {said}", failure.message);
+    }
+}
+
+/// What became of each record where Braze took the request, but not all that was in it.
+fn fates(errors: &[serde_json::Value], records: &[&Record], code: u16) -> Vec<Fate> {
+    let parts: Vec<Parts<'_>> = records.iter().map(|record| Parts::of(&record.body)).collect();
+    let mut refused: Vec<Vec<String>> = vec![Vec::new(); records.len()];
+    let mut unclear = None;
+    for error in errors {
+        let complaint = Complaint::deserialize(error).ok();
+        let owner = complaint.as_ref().and_then(|complaint| owner(&parts, complaint));
+        match (complaint, owner) {
+            (Some(complaint), Some((record, index))) => {
+                let what = complaint.what.as_deref().map(told).unwrap_or_default();
+                refused[record].push(format!("{}[{index}]: {what}", complaint.input_array));
+            }
+            _ => unclear = Some(error.as_str().map(told).unwrap_or_default()),
+        }
+    }
+    let whole = |record: usize| {
+        let parts = &parts[record];
+        parts.arrays().iter().map(|array| array.len()).sum::<usize>()
+    };
+    let fate = |(record, refused): (usize, Vec<String>)| {
+        let message = match (refused.is_empty(), &unclear) {
+            (true, None) => return Fate::Known(Outcome::Delivered),
+            // Sending again would count twice what it took, so a person has to look.
+            (true, Some(what)) => {
+                format!(
+                    "Braze refused something of {} records in one request and does not say of which: {what}",
+                    records.len()
+                )
+            }
+            (false, _) if refused.len() < whole(record) => {
+                format!("Braze refused a part of the record, and took the rest: {}", refused.join("; "))
+            }
+            (false, _) => format!("Braze refused the record: {}", refused.join("; ")),
+        };
+        Fate::Known(Outcome::Rejected(Failure { code: Some(code), message }))
+    };
+    refused.into_iter().enumerate().map(fate).collect()
+}
+
+/// The record that a complaint is about, and the index within it.
+fn owner(parts: &[Parts<'_>], complaint: &Complaint<'_>) -> Option<(usize, usize)> {
+    let place = ARRAYS.iter().position(|array| *array == complaint.input_array)?;
+    let mut index = complaint.index;
+    for (record, parts) in parts.iter().enumerate() {
+        match parts.arrays()[place].len() {
+            length if index < length => return Some((record, index)),
+            length => index -= length,
+        }
+    }
+    None
+}
+
+/// Checks one object of a record.
+fn check(array: &str, index: usize, raw: &RawValue) -> Result<(), Invalid> {
+    let whole = format!("{array}[{index}]");
+    let place = format!("{whole}.");
+    if raw.get().len() > OBJECT_BYTES {
+        return Err(Invalid(format!("{whole} has {} bytes; {OBJECT_BYTES} are the most", raw.get().len())));
+    }
+    let object = Object::at(&whole, raw)?;
+    identified(&place, &object)?;
+    match array {
+        "events" => {
+            object.needs_text(&place, "name", TEXT)?;
+            moment(&place, &object)?;
+        }
+        "purchases" => {
+            object.needs_text(&place, "product_id", TEXT)?;
+            object.needs_text(&place, "currency", 3)?;
+            moment(&place, &object)?;
+            if !object.get("price").is_some_and(super::object::is_number) {
+                return Err(Invalid(format!("{place}price is not a number")));
+            }
+        }
+        _ => {}
+    }
+    match object.takes_object(&place, "properties")? {
+        Some(properties) => properties_of(&format!("{place}properties."), &properties),
+        None => Ok(()),
+    }
+}
+
+/// An object without one of these is dropped.
+fn identified(place: &str, object: &Object<'_>) -> Result<(), Invalid> {
+    let texts = ["external_id", "braze_id", "email", "phone"];
+    for name in texts {
+        if object.takes_text(place, name, 997)?.is_some() {
+            return Ok(());
+        }
+    }
+    let Some(alias) = object.takes_object(place, "user_alias")? else {
+        let texts = texts.join(", ");
+        return Err(Invalid(format!("{place}external_id is missing, and so are the other ids: {texts} or user_alias")));
+    };
+    let place = format!("{place}user_alias.");
+    alias.needs_text(&place, "alias_name", TEXT)?;
+    alias.needs_text(&place, "alias_label", TEXT).map(drop)
+}
+
+/// `time` in ISO 8601 or as `yyyy-MM-dd'T'HH:mm:ss:SSSZ`.
+fn moment(place: &str, object: &Object<'_>) -> Result<(), Invalid> {
+    let time = object.needs_text(place, "time", 64)?;
+    let date = time.split(['T', ' ']).next().unwrap_or_default();
+    match date.parse::<jiff::civil::Date>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Invalid(format!("{place}time is not a time in ISO 8601, such as 2026-11-02T09:30:00Z"))),
+    }
+}
+
+/// One bad property makes Braze drop more than itself.
+fn properties_of(place: &str, properties: &Object<'_>) -> Result<(), Invalid> {
+    for (name, value) in properties.members() {
+        let shown: String = name.chars().take(64).collect();
+        match name.chars().count() {
+            0 => return Err(Invalid(format!("{place} has a property without a name"))),
+            length if length > TEXT => {
+                return Err(Invalid(format!("{place}{shown}… has a name of {length} characters; {TEXT} are the most")));
+            }
+            _ if name.starts_with('$') => {
+                return Err(Invalid(format!("{place}{shown} begins with $, which Braze keeps for itself")));
+            }
+            _ => {}
+        }
+        if let Some(length) = text(value).map(|text| text.chars().count()).filter(|length| *length > TEXT) {
+            return Err(Invalid(format!("{place}{shown} has {length} characters; {TEXT} are the most")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

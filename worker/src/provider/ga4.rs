@@ -1,0 +1,247 @@
+//! Google Analytics 4: `POST /mp/collect` of the Measurement Protocol.
+//!
+//! Google answers 204 to whatever it gets, so everything that it documents is checked here; `/debug/mp/collect` can be asked
+//! before. Sources: Google's pages of the Measurement Protocol, of its limits and of validating events, 2026; vendor contracts
+//! §4.2.
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use jiff::Timestamp;
+use ropeway_auth::http::{Request, Response};
+use ropeway_crds::provider::Ga4Provider;
+use serde::Deserialize;
+
+use super::{
+    Failure, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
+    http::{RequestError, address},
+    object::{Object, text},
+    told::told,
+};
+use crate::map::Record;
+
+/// Events of one request, and parameters of one event.
+const EVENTS: usize = 25;
+/// Characters of the names of events and parameters, and of a parameter's text.
+const NAME: usize = 40;
+const VALUE: usize = 100;
+/// User properties of one request, and characters of a name and a value.
+const USER_PROPERTIES: (usize, usize, usize) = (25, 24, 36);
+/// Bytes of a request.
+const BYTES: usize = 130_000;
+/// How far back an event may lie.
+const PAST: jiff::SignedDuration = jiff::SignedDuration::from_hours(72);
+
+/// Names that Google keeps for itself. Source: reserved names of the Measurement Protocol.
+const RESERVED: [&str; 18] = [
+    "ad_activeview",
+    "ad_click",
+    "ad_exposure",
+    "ad_query",
+    "ad_reward",
+    "adunit_exposure",
+    "app_clear_data",
+    "app_exception",
+    "app_install",
+    "app_remove",
+    "app_update",
+    "error",
+    "first_open",
+    "first_visit",
+    "in_app_purchase",
+    "os_update",
+    "session_start",
+    "user_engagement",
+];
+
+/// A stream of a property of Google Analytics.
+#[derive(Debug)]
+pub(super) struct Ga4(Ga4Provider);
+
+/// What the validation endpoint answers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Validation {
+    validation_messages: Vec<Complaint>,
+}
+
+/// What it has against a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Complaint {
+    field_path: String,
+    description: String,
+    validation_code: String,
+}
+
+impl Ga4 {
+    pub(super) fn new(provider: Ga4Provider) -> Self {
+        Self(provider)
+    }
+
+    fn post(&self, path: &str, record: &Record) -> Result<Request, RequestError> {
+        let (name, id) = match (&self.0.measurement_id, &self.0.firebase_app_id) {
+            (Some(id), _) => ("measurement_id", id.as_str()),
+            (None, id) => ("firebase_app_id", id.as_deref().unwrap_or_default()),
+        };
+        let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+        let uri = address(&format!("{}{path}?{name}={id}", self.0.base()), "provider.ga4.url")?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(Request { method: Method::POST, uri, headers, body: record.body.clone() })
+    }
+}
+
+impl Vendor for Ga4 {
+    fn item(&self, record: &[u8], known: Known<'_>) -> Result<Item, Invalid> {
+        let mut hit = Object::record(record)?;
+        let id = if self.0.measurement_id.is_some() { "client_id" } else { "app_instance_id" };
+        hit.needs_text("", id, 256)?;
+        hit.takes_text("", "user_id", 256)?;
+        let Some(events) = hit.takes_array("", "events")? else { return Err(Invalid("events is missing".into())) };
+        if events.is_empty() || events.len() > EVENTS {
+            return Err(Invalid(format!("events has {} elements; 1 to {EVENTS} are taken", events.len())));
+        }
+        for (index, raw) in events.into_iter().enumerate() {
+            event(index, raw)?;
+        }
+        user_properties(&hit)?;
+        hit.takes_object("", "consent")?;
+        match hit.get("timestamp_micros") {
+            None => {
+                let time = known.attributes.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
+                // Without it an event that was tried again would have happened when it arrived.
+                if let Some(time) = time {
+                    hit.set("timestamp_micros", &time.as_microsecond());
+                }
+            }
+            Some(raw) => {
+                let micros = text(raw).unwrap_or_else(|| raw.get().to_owned());
+                let micros = micros.parse::<i64>().ok().filter(|micros| *micros >= 1_000_000_000_000_000);
+                if micros.and_then(|micros| Timestamp::from_microsecond(micros).ok()).is_none() {
+                    return Err(Invalid("timestamp_micros is not a count of microseconds since 1970".into()));
+                }
+            }
+        }
+        let body = hit.to_bytes();
+        if body.len() > BYTES {
+            return Err(Invalid(format!("the record has {} bytes; {BYTES} are the most", body.len())));
+        }
+        Ok(Item::one(body))
+    }
+
+    fn request(&self, records: &[&Record], _: Sending<'_>) -> Result<Request, RequestError> {
+        self.post("/mp/collect", records[0])
+    }
+
+    fn verdict(&self, response: &Response, records: &[&Record], now: Timestamp) -> Verdict {
+        let verdict = default_verdict(response, now);
+        let too_old = records.first().and_then(|record| moment(&record.body)).is_some_and(|at| at + PAST < now);
+        if response.status.is_success() && too_old {
+            let message = "Google drops events that are older than 72 hours, and answers as if it took them";
+            let code = Some(response.status.as_u16());
+            return Verdict { outcome: Outcome::Rejected(Failure { code, message: message.into() }), ..verdict };
+        }
+        verdict
+    }
+
+    fn rehearsal(&self, records: &[&Record]) -> Result<Option<Request>, RequestError> {
+        if !self.0.validate.unwrap_or_default() {
+            return Ok(None);
+        }
+        self.post("/debug/mp/collect", records[0]).map(Some)
+    }
+
+    fn rehearsed(&self, response: &Response) -> Option<Outcome> {
+        let code = response.status.as_u16();
+        if !response.status.is_success() {
+            return Some(default_verdict(response, Timestamp::UNIX_EPOCH).outcome);
+        }
+        let Ok(validation) = serde_json::from_slice::<Validation>(&response.body) else {
+            let message = format!("Google's validation endpoint answered {code} with something else than messages");
+            return Some(Outcome::Unaccounted(Failure { code: Some(code), message }));
+        };
+        let Complaint { field_path, description, validation_code } =
+            validation.validation_messages.into_iter().next()?;
+        let message =
+            format!("Google's validation: {}", told(&format!("{field_path} {validation_code}: {description}")));
+        Some(Outcome::Rejected(Failure { code: Some(code), message }))
+    }
+}
+
+/// When a record says that it happened.
+fn moment(record: &[u8]) -> Option<Timestamp> {
+    let hit: Object<'_> = serde_json::from_slice(record).ok()?;
+    let raw = hit.get("timestamp_micros")?;
+    Timestamp::from_microsecond(text(raw).unwrap_or_else(|| raw.get().to_owned()).parse().ok()?).ok()
+}
+
+fn event(index: usize, raw: &serde_json::value::RawValue) -> Result<(), Invalid> {
+    let whole = format!("events[{index}]");
+    let event = Object::at(&whole, raw)?;
+    let place = format!("{whole}.");
+    let name = event.needs_text(&place, "name", NAME)?;
+    well_named(&format!("{place}name"), &name)?;
+    if RESERVED.contains(&name.as_str()) {
+        return Err(Invalid(format!("{place}name is {name}, which Google keeps for itself")));
+    }
+    let Some(parameters) = event.takes_object(&place, "params")? else { return Ok(()) };
+    if parameters.len() > EVENTS {
+        return Err(Invalid(format!("{place}params has {} members; {EVENTS} are the most", parameters.len())));
+    }
+    for (name, value) in parameters.members() {
+        let shown: String = name.chars().take(64).collect();
+        let place = format!("{place}params.{shown}");
+        if name.chars().count() > NAME {
+            return Err(Invalid(format!("{place} has a name of more than {NAME} characters")));
+        }
+        well_named(&place, name)?;
+        if name == "items" {
+            continue;
+        }
+        match text(value) {
+            Some(text) if text.chars().count() > VALUE => {
+                return Err(Invalid(format!("{place} has {} characters; {VALUE} are the most", text.chars().count())));
+            }
+            None if value.get().starts_with(['{', '[']) => {
+                return Err(Invalid(format!("{place} is neither a text nor a number")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Letters, digits and underscores, a letter first, and none of Google's own beginnings.
+fn well_named(place: &str, name: &str) -> Result<(), Invalid> {
+    let letters = name.starts_with(|first: char| first.is_alphabetic());
+    let plain = name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    if !letters || !plain {
+        return Err(Invalid(format!("{place} is not made of letters, digits and underscores with a letter first")));
+    }
+    if ["firebase_", "ga_", "google_", "gtag."].iter().any(|kept| name.starts_with(kept)) {
+        return Err(Invalid(format!("{place} begins with firebase_, ga_ or google_, which Google keeps for itself")));
+    }
+    Ok(())
+}
+
+fn user_properties(hit: &Object<'_>) -> Result<(), Invalid> {
+    let Some(properties) = hit.takes_object("", "user_properties")? else { return Ok(()) };
+    let (most, name_length, value_length) = USER_PROPERTIES;
+    if properties.len() > most {
+        return Err(Invalid(format!("user_properties has {} members; {most} are the most", properties.len())));
+    }
+    for (name, raw) in properties.members() {
+        let shown: String = name.chars().take(64).collect();
+        let place = format!("user_properties.{shown}");
+        if name.chars().count() > name_length {
+            return Err(Invalid(format!("{place} has a name of more than {name_length} characters")));
+        }
+        let property = Object::at(&place, raw)?;
+        if property.text("value").is_some_and(|value| value.chars().count() > value_length) {
+            return Err(Invalid(format!("{place}.value has more than {value_length} characters")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
