@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the programs that the tests and `make demo` run, into .tools/, and installs the Debian packages they need.
 #
-#   scripts/tools.sh [nats|kubernetes|node|helm|signers|oidc|azure|link|deny|fuzz|all]…
+#   scripts/tools.sh [nats|kubernetes|node|helm|signers|oidc|azure|vendors|link|deny|fuzz|all]…
 #
 #   nats        nats-server
 #   kubernetes  etcd, kube-apiserver, kube-controller-manager, kubectl
@@ -10,6 +10,7 @@
 #   signers     vendors' own webhook libraries, for Node.js (tests/peers/signers)
 #   oidc        an authorization server, for Node.js (tests/peers/oidc)
 #   azure       what stands for Entra ID and Key Vault, and Microsoft's clients, for Node.js (tests/peers/azure)
+#   vendors     vendors' own client libraries and what our providers are compared with, for Node.js (tests/peers/vendors)
 #   deny        cargo-deny, for licences and bans
 #   fuzz        cargo-fuzz; not part of all, since it is of use with nightly Rust only
 #   link        mold, which .cargo/config.toml names as the linker
@@ -134,6 +135,8 @@ oidc() { node_package oidc "oidc-provider"; }
 
 azure() { node_package azure "what stands for Azure"; }
 
+vendors() { node_package vendors "vendors' client libraries"; }
+
 link() { packages mold:mold; }
 
 # cargo_tool NAME VERSION HOW_LONG: a program of the registry. Its target folder outlives the clone, so that the next clone
@@ -177,9 +180,9 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- all
 for part in "$@"; do
   case $part in
-    nats | kubernetes | node | helm | signers | oidc | azure | link | deny | fuzz) "$part" ;;
+    nats | kubernetes | node | helm | signers | oidc | azure | vendors | link | deny | fuzz) "$part" ;;
     image) image_tools ;;
-    all) link; nats; node; helm; signers; oidc; azure; deny ;;
-    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, oidc, azure, image, link, deny, fuzz, all" ;;
+    all) link; nats; node; helm; signers; oidc; azure; vendors; deny ;;
+    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, oidc, azure, vendors, image, link, deny, fuzz, all" ;;
   esac
 done

@@ -10,7 +10,7 @@ use crate::{
     golden,
     lanes::waiting,
     paced::{Latency, Pace, latency},
-    results::{Figure, Origin, Subject},
+    results::{Figure, Origin},
     scene::Scene,
     server::Server,
     variant::{Route, Variant},
@@ -29,36 +29,8 @@ const METRICS: [Metric<Latency>; 2] =
 /// # Errors
 /// When a variant fails or loses an event.
 pub async fn measure(args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec<Figure>, Error> {
-    let measurable = |variant: &Variant| variant.measurable(&args.worker).is_ok();
-    let mut samples: Vec<(Variant, Vec<Latency>)> =
-        Variant::ALL.into_iter().filter(measurable).map(|variant| (variant, Vec::new())).collect();
-    for round in 0..args.pairs {
-        for place in 0..samples.len() {
-            let place = if round % 2 == 1 { samples.len() - 1 - place } else { place };
-            let (variant, taken) = &mut samples[place];
-            let sample = once(*variant, args, sink).await?;
-            println!("T5 {} {}: {sample:.2?}", round + 1, variant.name());
-            taken.push(sample);
-        }
-    }
-    let mut figures = Vec::new();
-    for (metric, unit, of) in METRICS {
-        let floor: Vec<f64> = samples[0].1.iter().map(of).collect();
-        for variant in Variant::ALL {
-            let subject = Subject {
-                workload: Workload::T5,
-                variant: variant.name(),
-                metric,
-                unit,
-                baseline: Variant::Floor.name(),
-            };
-            figures.push(match samples.iter().find(|(known, _)| *known == variant) {
-                Some((_, taken)) => origin.figure(subject, &taken.iter().map(of).collect::<Vec<f64>>(), &floor),
-                None => origin.not_measured(subject, variant.measurable(&args.worker).err()),
-            });
-        }
-    }
-    Ok(figures)
+    let once = async |place: usize| once(Variant::ALL[place], args, sink).await;
+    Variant::rounds(Workload::T5, args).measure(&METRICS, origin, once).await
 }
 
 async fn once(variant: Variant, args: &RunArgs, sink: &Sink) -> Result<Latency, Error> {

@@ -12,7 +12,8 @@ use crate::{
     lanes::waiting,
     paced::{Latency, Pace},
     process::free_port,
-    results::{Figure, Origin, Subject},
+    results::{Figure, Origin},
+    rounds::Rounds,
     scene::Scene,
     server::Server,
     variant::launch_worker_at,
@@ -26,36 +27,20 @@ const RATE: u32 = 500;
 const METRICS: [Metric<Latency>; 2] =
     [("latency_p50", "ms", |sample| sample.p50), ("latency_p99", "ms", |sample| sample.p99)];
 
-const NAMES: [&str; 2] = ["direct", "ropeway"];
-
 /// Calls the vendor directly and by a `request` source, in turns.
 ///
 /// # Errors
 /// When a call is not answered with a 200.
 pub async fn measure(args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec<Figure>, Error> {
-    let mut samples = [Vec::new(), Vec::new()];
     let pace = Pace { rate: RATE, seconds: args.seconds };
-    for round in 0..args.pairs {
-        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-        for place in order {
-            sink.begin().await?;
-            let sample = match place {
-                0 => latency(&sink.takes(0), Content::Record, pace, golden::scratch()?.path()).await?,
-                _ => by_worker(pace, args, sink).await?,
-            };
-            println!("R1 {} {}: {sample:.2?}", round + 1, NAMES[place]);
-            samples[place].push(sample);
+    let once = async |place: usize| {
+        sink.begin().await?;
+        match place {
+            0 => latency(&sink.takes(0), Content::Record, pace, golden::scratch()?.path()).await,
+            _ => by_worker(pace, args, sink).await,
         }
-    }
-    let mut figures = Vec::new();
-    for (metric, unit, of) in METRICS {
-        let values = samples.each_ref().map(|samples| samples.iter().map(of).collect::<Vec<f64>>());
-        for (variant, of) in NAMES.iter().zip(&values) {
-            let subject = Subject { workload: Workload::R1, variant, metric, unit, baseline: NAMES[0] };
-            figures.push(origin.figure(subject, of, &values[0]));
-        }
-    }
-    Ok(figures)
+    };
+    Rounds::of(Workload::R1, args.pairs, &["direct", "ropeway"]).measure(&METRICS, origin, once).await
 }
 
 async fn by_worker(pace: Pace, args: &RunArgs, sink: &Sink) -> Result<Latency, Error> {

@@ -7,7 +7,8 @@ use crate::{
     figures::Metric,
     lanes::Lanes,
     paced::{Latency, Pace, latency},
-    results::{Figure, Origin, Subject},
+    results::{Figure, Origin},
+    rounds::Rounds,
     workload::Workload,
 };
 
@@ -26,26 +27,11 @@ const METRICS: [Metric<Latency>; 2] =
 /// # Errors
 /// When an event does not reach one of the 99.
 pub async fn measure(args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec<Figure>, Error> {
-    const NAMES: [&str; 2] = ["all well", "one hangs"];
-    let mut samples = [Vec::new(), Vec::new()];
-    for round in 0..args.pairs {
-        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-        for place in order {
-            let first = if place == 0 { sink.takes(0) } else { sink.hangs(0) };
-            let sample = once(first, args, sink).await?;
-            println!("F4 {} {}: {sample:.2?}", round + 1, NAMES[place]);
-            samples[place].push(sample);
-        }
-    }
-    let mut figures = Vec::new();
-    for (metric, unit, of) in METRICS {
-        let values = samples.each_ref().map(|samples| samples.iter().map(of).collect::<Vec<f64>>());
-        for (variant, of) in NAMES.iter().zip(&values) {
-            let subject = Subject { workload: Workload::F4, variant, metric, unit, baseline: NAMES[0] };
-            figures.push(origin.figure(subject, of, &values[0]));
-        }
-    }
-    Ok(figures)
+    let once = async |place: usize| {
+        let first = if place == 0 { sink.takes(0) } else { sink.hangs(0) };
+        once(first, args, sink).await
+    };
+    Rounds::of(Workload::F4, args.pairs, &["all well", "one hangs"]).measure(&METRICS, origin, once).await
 }
 
 async fn once(first: String, args: &RunArgs, sink: &Sink) -> Result<Latency, Error> {

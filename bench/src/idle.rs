@@ -7,7 +7,8 @@ use crate::{
     args::RunArgs,
     figures::Metric,
     lanes::Lanes,
-    results::{Figure, Origin, Subject},
+    results::{Figure, Origin},
+    rounds::Rounds,
     workload::Workload,
 };
 
@@ -37,26 +38,8 @@ const METRICS: [Metric<Sample>; 4] = [
 /// When a worker does not open its lanes.
 pub async fn measure(args: &RunArgs, origin: &Origin) -> Result<Vec<Figure>, Error> {
     let many = format!("{} lanes", args.lanes);
-    let names = ["1 lane", many.as_str()];
-    let mut samples = [Vec::new(), Vec::new()];
-    for round in 0..args.pairs {
-        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-        for place in order {
-            let lanes = if place == 0 { 1 } else { args.lanes };
-            let sample = once(lanes, args).await?;
-            println!("O1 {} {}: {sample:.2?}", round + 1, names[place]);
-            samples[place].push(sample);
-        }
-    }
-    let mut figures = Vec::new();
-    for (metric, unit, of) in METRICS {
-        let values = samples.each_ref().map(|samples| samples.iter().map(of).collect::<Vec<f64>>());
-        for (variant, of) in names.iter().zip(&values) {
-            let subject = Subject { workload: Workload::O1, variant, metric, unit, baseline: names[0] };
-            figures.push(origin.figure(subject, of, &values[0]));
-        }
-    }
-    Ok(figures)
+    let once = async |place: usize| once(if place == 0 { 1 } else { args.lanes }, args).await;
+    Rounds::of(Workload::O1, args.pairs, &["1 lane", &many]).measure(&METRICS, origin, once).await
 }
 
 async fn once(lanes: usize, args: &RunArgs) -> Result<Sample, Error> {

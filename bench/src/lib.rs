@@ -27,6 +27,7 @@ pub mod load;
 pub mod paced;
 pub mod process;
 pub mod results;
+pub mod rounds;
 pub mod run;
 pub mod scene;
 pub mod server;

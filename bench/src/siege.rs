@@ -13,7 +13,8 @@ use crate::{
     lanes::waiting,
     paced::{Latency, Pace, WARM_UP},
     process::{Launch, Process, SURROUNDINGS, free_port},
-    results::{Figure, Origin, Subject},
+    results::{Figure, Origin},
+    rounds::Rounds,
     scene::Scene,
     server::Server,
     variant::launch_worker_at,
@@ -53,24 +54,8 @@ const NAMES: [&str; 2] = ["calm", "abused"];
 /// # Errors
 /// When a healthy sender is not answered with a 200, or an event does not reach its destination.
 pub async fn measure(args: &RunArgs, sink: &Sink, origin: &Origin) -> Result<Vec<Figure>, Error> {
-    let mut samples = [Vec::new(), Vec::new()];
-    for round in 0..args.pairs {
-        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-        for place in order {
-            let sample = once(NAMES[place], args, sink).await?;
-            println!("I1 {} {}: {sample:.2?}", round + 1, NAMES[place]);
-            samples[place].push(sample);
-        }
-    }
-    let mut figures = Vec::new();
-    for (metric, unit, of) in METRICS {
-        let values = samples.each_ref().map(|samples| samples.iter().map(of).collect::<Vec<f64>>());
-        for (variant, of) in NAMES.iter().zip(&values) {
-            let subject = Subject { workload: Workload::I1, variant, metric, unit, baseline: NAMES[0] };
-            figures.push(origin.figure(subject, of, &values[0]));
-        }
-    }
-    Ok(figures)
+    let rounds = Rounds::of(Workload::I1, args.pairs, &NAMES);
+    rounds.measure(&METRICS, origin, async |place: usize| once(NAMES[place], args, sink).await).await
 }
 
 async fn once(variant: &str, args: &RunArgs, sink: &Sink) -> Result<Sample, Error> {

@@ -11,7 +11,7 @@ use crate::{
     golden::{self, Golden},
     load::OCCURRED_AT,
     process::Cost,
-    results::{Figure, Origin, Subject},
+    results::{Figure, Origin},
     scene::Scene,
     sink::account::Report,
     variant::{Route, Variant},
@@ -45,23 +45,8 @@ pub async fn measure(workload: Workload, args: &RunArgs, sink: &Sink, origin: &O
     let url = sink.takes(0);
     let scene = Scene::new(folder.path(), std::slice::from_ref(&url), workload)?;
     let golden = Golden::fill(&scene, args.events).await?;
-    let mut samples: Vec<(Variant, Vec<Sample>)> = Variant::ALL
-        .into_iter()
-        .filter(|variant| variant.measurable(&args.worker).is_ok())
-        .map(|variant| (variant, Vec::new()))
-        .collect();
-    for round in 0..args.pairs {
-        // A-B-C-C-B-A: what drifts during the run meets every variant alike.
-        let backwards = round % 2 == 1;
-        for place in 0..samples.len() {
-            let place = if backwards { samples.len() - 1 - place } else { place };
-            let (variant, taken) = &mut samples[place];
-            let sample = once(*variant, workload, args, sink, &scene, &golden).await?;
-            println!("{workload:?} {} {}: {sample:.1?}", round + 1, variant.name());
-            taken.push(sample);
-        }
-    }
-    Ok(figures(workload, args, &samples, origin))
+    let once = async |place: usize| once(Variant::ALL[place], workload, args, sink, &scene, &golden).await;
+    Variant::rounds(workload, args).measure(&METRICS, origin, once).await
 }
 
 async fn once(
@@ -120,25 +105,6 @@ fn sample(report: Report, before: Cost, after: Cost) -> Sample {
         cpu_per_event: (after.cpu - before.cpu).as_secs_f64() * 1e6 / records,
         peak_rss: after.peak_rss as f64 / 1e6,
     }
-}
-
-fn figures(workload: Workload, args: &RunArgs, samples: &[(Variant, Vec<Sample>)], origin: &Origin) -> Vec<Figure> {
-    let values = |variant: Variant, of: fn(&Sample) -> f64| {
-        let taken = samples.iter().find(|(known, _)| *known == variant);
-        taken.map(|(_, taken)| taken.iter().map(of).collect::<Vec<f64>>())
-    };
-    let mut figures = Vec::new();
-    for (metric, unit, of) in METRICS {
-        let floor = values(Variant::Floor, of).unwrap_or_default();
-        for variant in Variant::ALL {
-            let subject = Subject { workload, variant: variant.name(), metric, unit, baseline: Variant::Floor.name() };
-            figures.push(match values(variant, of) {
-                Some(values) => origin.figure(subject, &values, &floor),
-                None => origin.not_measured(subject, variant.measurable(&args.worker).err()),
-            });
-        }
-    }
-    figures
 }
 
 #[cfg(test)]

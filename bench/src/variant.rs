@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
+    args::RunArgs,
     process::{Launch, MEASURED, free_port},
+    rounds::Rounds,
     scene::Scene,
     server::Server,
     workload::{NotMeasured, Workload},
@@ -42,6 +44,13 @@ pub struct Route<'a> {
 impl Variant {
     /// All of them; the first is what the others are compared with.
     pub const ALL: [Self; 4] = [Self::Floor, Self::Ropeway, Self::Node, Self::Go];
+
+    /// Rounds of all of them.
+    #[must_use]
+    pub fn rounds(workload: Workload, args: &RunArgs) -> Rounds<'static> {
+        let all = Self::ALL.map(|variant| (variant.name(), variant.measurable(&args.worker)));
+        Rounds::of_measurable(workload, args.pairs, all)
+    }
 
     /// Its name in results.
     #[must_use]

@@ -159,6 +159,8 @@ words! {
         KindNotFound,
         /// The API server or a webhook of it refuses the Ingress or HTTPRoute that `expose` asks for.
         ExposeRefused,
+        /// A Gateway does not take the HTTPRoute that `expose` asks for, or can't lead it to the Service.
+        GatewayRefused,
         /// Workers have not all reported in yet.
         WorkersStarting,
         /// Fewer workers report in than wished.

@@ -17,7 +17,6 @@ pub mod batch_run;
 pub mod circuit;
 pub mod condition;
 pub mod counters;
-pub mod cron;
 pub mod cursor;
 pub mod definition;
 pub mod delivery;

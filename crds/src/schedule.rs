@@ -1,5 +1,8 @@
 //! When something is due: a cron expression in a time zone. Pure; the time is an argument.
 //!
+//! There is one way to write it, that of a Kubernetes CronJob, whoever keeps the time: what an API server would refuse is
+//! refused here, with a remedy.
+//!
 //! What happens when a clock is set (daylight saving time) is decided here and not left to a library, since libraries
 //! differ. A fire time that a clock jumps over comes at the first moment after the jump. A clock time that comes twice fires
 //! the first time only; where the hour is `*`, which is about minutes and not about a time of day, it fires both times, so
@@ -18,8 +21,8 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 pub enum ScheduleError {
     /// The expression is none.
     #[error(
-        "{text:?} is not a cron expression: give minute, hour, day of month, month and day of week, such as \"*/15 * * * *\" \
-         ({why})"
+        "{text:?} is not a cron expression: give minute, hour, day of month, month and day of week, such as \"*/15 * * * *\", \
+         or @hourly, @daily, @weekly, @monthly or @yearly ({why})"
     )]
     Expression {
         /// What was given.
@@ -41,6 +44,16 @@ pub enum ScheduleError {
     },
 }
 
+impl ScheduleError {
+    /// The field that is wrong: `schedule` or `timeZone`.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Expression { .. } | Self::Never { .. } => "schedule",
+            Self::Zone { .. } => "timeZone",
+        }
+    }
+}
+
 /// A cron expression in a time zone.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -50,19 +63,25 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Reads an expression of five fields and the name of a time zone; UTC where none is given.
+    /// Reads an expression of five fields, or a word for one such as `@daily`, and the name of a time zone; UTC where none is
+    /// given.
     ///
     /// # Errors
     /// See [`ScheduleError`].
     pub fn parse(text: &str, zone: Option<&str>) -> Result<Self, ScheduleError> {
         let refuse = |why: String| ScheduleError::Expression { text: text.chars().take(64).collect(), why };
-        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
-        let [_, hour, _, _, _] = fields[..] else { return Err(refuse(format!("it has {} fields", fields.len()))) };
+        let every_hour = match text {
+            "@hourly" => true,
+            word if word.starts_with('@') => false,
+            fields => hour(fields).map_err(refuse)? == "*",
+        };
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(text).map_err(|error| refuse(error.to_string()))?;
+        // The parser does not know the other word for it.
+        let known = if text == "@midnight" { "@daily" } else { text };
+        let cron = parser.parse(known).map_err(|error| refuse(error.to_string()))?;
         let name = zone.unwrap_or("UTC");
         let zone = TimeZone::get(name).map_err(|_| ScheduleError::Zone { name: name.chars().take(64).collect() })?;
-        let schedule = Self { every_hour: hour == "*", cron, zone };
+        let schedule = Self { cron, zone, every_hour };
         // Five years hold a 29th of February.
         let begin = civil::date(2025, 1, 1).at(0, 0, 0, 0);
         match schedule.next_civil(begin, Bound::At) {
@@ -105,6 +124,29 @@ impl Schedule {
     fn next_civil(&self, from: civil::DateTime, bound: Bound) -> Option<civil::DateTime> {
         self.cron.find_next_occurrence(&from, bound == Bound::At).ok()
     }
+}
+
+/// The field of the hour, if the five fields hold nothing that the parser knows and Kubernetes does not.
+fn hour(text: &str) -> Result<&str, String> {
+    let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+    let [minute, hour, day, month, weekday] = fields[..] else { return Err(format!("it has {} fields", fields.len())) };
+    if [minute, hour, day].iter().any(|field| field.contains(|it: char| it.is_ascii_alphabetic())) {
+        return Err("letters stand for months and days of the week only".into());
+    }
+    if [month, weekday].iter().any(|field| field.contains(['#', '+']) || is_single_letter(field)) {
+        return Err("L, W and # are not known to Kubernetes".into());
+    }
+    let to_sunday = weekday.to_ascii_uppercase().contains("-SUN");
+    if to_sunday || weekday.split(['-', ',']).any(|part| part.starts_with('7')) {
+        return Err("Sunday is 0, the first day of a week".into());
+    }
+    Ok(hour)
+}
+
+/// Whether a part of a field is a letter alone or a digit with one, such as `L` and `5L`.
+fn is_single_letter(field: &str) -> bool {
+    let letters = |part: &str| part.chars().filter(char::is_ascii_alphabetic).count();
+    field.split([',', '-', '/']).any(|part| letters(part) > 0 && letters(part) < 3)
 }
 
 /// Whether a search begins at a time or after it.

@@ -23,8 +23,8 @@ pub use event::EventAttributes;
 pub use expose::{AnnotationValue, Expose, ExposeHttpRoute, ExposeIngress, ExposeTls, Hostname, ParentGateway};
 pub use hmac::{Hmac, HmacAlgorithm, SecretEncoding, SignatureEncoding, SignatureTimestamp, SignedPart, TimestampUnit};
 pub use poll::{
-    Cursor, LinkPages, NextUrlPages, NumberedPages, OffsetPages, Pagination, Poll, PollMethod, PollRequest,
-    QueryParameter, TokenPages,
+    Cursor, LastItemPages, LinkPages, NextUrlPages, NumberedPages, OffsetPages, Pagination, Poll, PollMethod,
+    PollRequest, QueryParameter, TokenPages,
 };
 pub use preset::{
     HubSpotVerification, HubSpotVersion, SendGridVerification, SignedBody, SignedBodyAndTime, StandardWebhooks,

@@ -116,6 +116,7 @@ pub fn status_of(
         fault: None,
         observations,
         deployment: None,
+        route: None,
         leaving: 0,
         going: None,
         now,

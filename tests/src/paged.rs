@@ -218,6 +218,11 @@ fn page(inner: &Inner, asked: &Asked) -> Answer {
     let first = match asked.path.as_str() {
         "/page" => number("page").unwrap_or(1).saturating_sub(1) * size,
         "/offset" => number("offset").unwrap_or(0),
+        // Behind the row with this id.
+        "/last" => {
+            let last = text("starting_after");
+            last.and_then(|last| rows.iter().position(|row| row["id"] == last)).map_or(0, |place| place + 1)
+        }
         _ => number("at").unwrap_or(0),
     };
     let shown: Vec<&&Value> = rows.iter().skip(first).take(size).collect();
@@ -233,6 +238,7 @@ fn page(inner: &Inner, asked: &Asked) -> Answer {
             .body(json!(shown).to_string()),
         ("/link", None) => answer.body(json!(shown).to_string()),
         ("/next", next) => answer.body(json!({ "data": shown, "paging": { "next": next.map(address) } }).to_string()),
+        ("/last", next) => answer.body(json!({ "data": shown, "has_more": next.is_some() }).to_string()),
         ("/token", next) => answer.body(json!({ "data": shown, "next_token": next }).to_string()),
         _ => answer.body(json!({ "data": shown }).to_string()),
     }

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 use ropeway_crds::{
-    cron::Cron,
+    schedule::Schedule,
     source::{BatchFile, BatchFrom},
 };
 use ropeway_worker::{
@@ -61,7 +61,7 @@ pub(super) fn start(
 
 async fn read(job: Arc<Job>, stop: CancellationToken) {
     // It was checked when the manifests were.
-    let Ok(cron) = Cron::new(&job.spec.schedule, job.spec.time_zone.as_deref()) else { return };
+    let Ok(schedule) = Schedule::parse(&job.spec.schedule, job.spec.time_zone.as_deref()) else { return };
     loop {
         match job.run(&stop).await {
             Ending::Done(run) => {
@@ -70,7 +70,9 @@ async fn read(job: Arc<Job>, stop: CancellationToken) {
             }
             Ending::Failed(message, _) | Ending::Interrupted(message) | Ending::Busy(message) => eprintln!("{message}"),
         }
-        let Some(next) = cron.next(Timestamp::now()).filter(|_| !job.spec.suspend.unwrap_or_default()) else { return };
+        let Some(next) = schedule.next(Timestamp::now()).filter(|_| !job.spec.suspend.unwrap_or_default()) else {
+            return;
+        };
         let wait = next.duration_since(Timestamp::now()).unsigned_abs();
         if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
             return;

@@ -42,7 +42,8 @@ fn what_is_no_schedule_says_what_one_looks_like() {
         ("* * * *", None, "4 fields"),
         ("0 * * * * *", None, "6 fields"),
         ("61 * * * *", None, "not a cron expression"),
-        ("@hourly", None, "1 fields"),
+        ("@often", None, "not a cron expression"),
+        ("", None, "0 fields"),
         ("0 0 31 2 *", None, "no such date"),
         ("0 0 * * *", Some("Mars/Olympus"), "IANA"),
     ] {
@@ -50,6 +51,39 @@ fn what_is_no_schedule_says_what_one_looks_like() {
         assert!(error.contains(word), "{text}: {error}");
     }
     assert!(Schedule::parse("0 0 29 2 *", None).is_ok());
+    let field = |text, zone| Schedule::parse(text, Some(zone)).unwrap_err().field();
+    assert_eq!((field("0 0 30 2 *", "UTC"), field("@daily", "Mars/Base")), ("schedule", "timeZone"));
+}
+
+#[test]
+fn what_a_cluster_would_refuse_is_refused_and_what_it_takes_is_taken() {
+    for text in [
+        "0 2 * * *",
+        "*/15 8-18 * JAN,jul MON-FRI",
+        "0 0 1 */3 ?",
+        "30 4 * * 0,6",
+        "@weekly",
+        "@monthly",
+        "@yearly",
+        "@annually",
+    ] {
+        assert!(Schedule::parse(text, None).is_ok(), "{text}");
+    }
+    for text in ["0 2 L * *", "0 2 * * 5L", "0 2 * * 5#2", "0 2 * * 7", "0 2 * * fri-sun", "0 2 15W * *"] {
+        assert!(Schedule::parse(text, None).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn words_stand_for_expressions() {
+    for (word, expected) in
+        [("@hourly", "2026-11-25T11:00:00Z"), ("@daily", "2026-11-25T23:00:00Z"), ("@midnight", "2026-11-25T23:00:00Z")]
+    {
+        assert_eq!(fires(word, "Europe/Berlin", "2026-11-25T10:30:00Z", 1), [expected], "{word}");
+    }
+    // An hour that comes twice is every hour's hour too.
+    let hourly = fires("@hourly", "Europe/Berlin", "2026-10-24T23:30:00Z", 3);
+    assert_eq!(hourly, ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"]);
 }
 
 #[test]

@@ -22,8 +22,9 @@ pub struct Poll {
     /// How long after the start of a run the next one starts; never before it has ended.
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('720h')").message("interval must be at least 1s and at most 720h"))]
     pub interval: Option<Duration>,
-    /// When runs start: a cron expression of five fields. A run that nobody could start is made up for once.
-    #[schemars(length(min = 9, max = 128))]
+    /// When runs start: five fields of cron, or a word such as `@daily`, as those of a batch source. A run that nobody could
+    /// start is made up for once.
+    #[schemars(length(min = 6, max = 128))]
     pub schedule: Option<String>,
     /// The time zone of `schedule`, by its name in the IANA database. Default UTC.
     #[schemars(length(min = 1, max = 64))]
@@ -107,7 +108,7 @@ pub struct QueryParameter {
 /// How the next page is asked for: exactly one way.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.link), has(self.nextUrl), has(self.cursor), has(self.page), has(self.offset)].filter(given, given).size() == 1").message("give exactly one of link, nextUrl, cursor, page and offset"))]
+#[x_kube(validation = Rule::new("[has(self.link), has(self.nextUrl), has(self.cursor), has(self.page), has(self.offset), has(self.lastItem)].filter(given, given).size() == 1").message("give exactly one of link, nextUrl, cursor, page, offset and lastItem"))]
 #[serde(rename_all = "camelCase")]
 pub struct Pagination {
     /// By the `Link` header with `rel="next"` (RFC 8288).
@@ -120,6 +121,8 @@ pub struct Pagination {
     pub page: Option<NumberedPages>,
     /// By counting items. Ends with a page without items.
     pub offset: Option<OffsetPages>,
+    /// By a value of the last item of a page, such as Stripe's `starting_after`.
+    pub last_item: Option<LastItemPages>,
 }
 
 /// By the `Link` header. Only to the scheme, host and port of the request.
@@ -181,6 +184,23 @@ pub struct OffsetPages {
     /// The size of a page.
     #[schemars(range(min = 1, max = 100000))]
     pub limit: i32,
+}
+
+/// By a value of the last item of a page.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastItemPages {
+    /// A JSON pointer to the value in an item, such as `/id`.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
+    pub field: String,
+    /// Where it is sent: a query parameter, or with `/` in front a JSON pointer into the body.
+    #[schemars(length(min = 1, max = 128))]
+    pub param: String,
+    /// A JSON pointer to `true` or `false` in the answer: whether there are more pages, such as `/has_more`. Without it the
+    /// last page is one without items.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
+    pub more: Option<String>,
 }
 
 /// What is asked for is what changed since the last time.

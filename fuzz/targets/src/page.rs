@@ -23,8 +23,9 @@ static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {
         json!({ "cursor": { "pointer": "/next", "param": "at" } }),
         json!({ "page": { "param": "page", "start": 0 } }),
         json!({ "offset": { "param": "o", "limitParam": "l", "limit": 50 } }),
+        json!({ "lastItem": { "field": "/id", "param": "after", "more": "/more" } }),
     ];
-    let formats = ["Number", "Rfc3339", "Text", "EpochSeconds", "EpochMilliseconds"];
+    let formats = ["Number", "Rfc3339", "Text", "EpochSeconds", "EpochMilliseconds", "Text"];
     pages
         .into_iter()
         .zip(formats)

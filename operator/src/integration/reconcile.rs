@@ -151,6 +151,7 @@ async fn full_visit(integration: &Integration, context: &Context) -> Result<(Vis
         findings: Vec::new(),
         plan: last.as_ref().and_then(|last| last.plan.clone()),
         deployment: last.as_ref().and_then(|last| last.deployment.clone()),
+        route: last.as_ref().and_then(|last| last.route.clone()),
         removed: last.as_ref().map(|last| last.removed.clone()).unwrap_or_default(),
         unpruned: true,
         figures: last.and_then(|last| last.figures),
@@ -197,7 +198,8 @@ async fn apply(namespace: &str, context: &Context, resolved: Resolved, visit: &m
     };
     visit.removed = applied.removed;
     visit.deployment = Some(apply_children(&context.kubernetes, &planned.plan).await?);
-    Ok(apply_exposure(&context.kubernetes, &planned.plan).await?)
+    visit.route = apply_exposure(&context.kubernetes, &planned.plan).await?;
+    Ok(())
 }
 
 /// A wish reaches the workers that run although the spec has something wrong in it: whoever broke a mapping must be able to

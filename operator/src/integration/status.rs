@@ -13,7 +13,7 @@ use ropeway_crds::{
 };
 
 use crate::{
-    integration::plan::{Plan, meta},
+    integration::plan::{Plan, expose::HttpRoute, meta},
     io::reports::Observations,
 };
 
@@ -21,6 +21,7 @@ mod circuit;
 mod conform;
 mod delivery;
 mod events;
+mod exposure;
 mod findings;
 mod source;
 mod workers;
@@ -44,6 +45,8 @@ pub struct Known<'a> {
     pub observations: Option<&'a Observations>,
     /// The workers' Deployment as it is.
     pub deployment: Option<&'a Deployment>,
+    /// The HTTPRoute as it is, where one was asked for.
+    pub route: Option<&'a HttpRoute>,
     /// How many removed lanes still have to be emptied.
     pub leaving: usize,
     /// What is being done before the object goes.

@@ -20,7 +20,12 @@ use ropeway_crds::{
 };
 
 use crate::{
-    integration::{apply::RemovedLane, observe::References, plan::Plan, resolve::Resolved},
+    integration::{
+        apply::RemovedLane,
+        observe::References,
+        plan::{Plan, expose::HttpRoute},
+        resolve::Resolved,
+    },
     io::reports::Figures,
 };
 
@@ -45,6 +50,8 @@ pub struct Visit {
     pub plan: Option<Arc<Planned>>,
     /// The workers' Deployment as it was then.
     pub deployment: Option<Deployment>,
+    /// The HTTPRoute as it was then, where one was asked for.
+    pub route: Option<HttpRoute>,
     /// Lanes that still have to be emptied.
     pub removed: Vec<RemovedLane>,
     /// Whether configurations that nobody uses may still be there.

@@ -70,8 +70,8 @@ pub(super) fn staged(
         let provider = account["provider"].as_object().and_then(|provider| provider.keys().next()).cloned();
         match provider.as_deref() {
             Some("webhook") => spec["provider"] = json!({ "webhook": { "url": url } }),
-            Some("nats") => spec["provider"] = json!({}),
-            _ => {}
+            Some("http") | None => {}
+            Some(_) => spec["provider"] = json!({}),
         }
         merge(&mut spec, account);
         documents.push(json!({

@@ -30,8 +30,11 @@ fn http_routes() -> Value {
             "names": { "kind": "HTTPRoute", "listKind": "HTTPRouteList", "plural": "httproutes", "singular": "httproute" },
             "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": {
                 "type": "object",
-                "properties": { "spec": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
-            } } }],
+                "properties": {
+                    "spec": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+                    "status": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+                },
+            } }, "subresources": { "status": {} } }],
         },
     })
 }
@@ -74,6 +77,16 @@ fn route(place: &Place) -> Result<Value, String> {
     let mut get = place.kubectl();
     let text = run(get.args(["get", "httproutes.gateway.networking.k8s.io", CHILD, "--output", "json"]));
     serde_json::from_str(&text.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+}
+
+/// Writes what a Gateway's controller says of the route.
+fn judge(place: &Place, condition: &Value) {
+    let parent = json!({ "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public" });
+    let said = json!({ "parentRef": parent, "controllerName": "example.com/gateway", "conditions": [condition] });
+    let patch = json!({ "status": { "parents": [said] } }).to_string();
+    let mut write = place.kubectl();
+    write.args(["patch", "httproutes.gateway.networking.k8s.io", CHILD, "--subresource", "status"]);
+    run(write.args(["--type", "merge", "--patch", &patch])).expect("the status can be written");
 }
 
 fn has_routes(place: &Place) -> Command {
@@ -122,6 +135,7 @@ async fn an_address_is_exposed_as_the_spec_says_and_no_longer_than_it_says() {
     assert_eq!(made["metadata"]["ownerReferences"][0]["name"], NAME);
     endpoint(&place, "https://c.example.com/hook").await;
     assert_eq!(place.all::<Ingress>().get_opt(CHILD).await.expect("an answer"), None);
+    refusals_of_a_gateway_are_told(&place, &made).await;
 
     // Nothing is exposed any more.
     apply(&place, None).await;
@@ -146,6 +160,33 @@ async fn an_address_is_exposed_as_the_spec_says_and_no_longer_than_it_says() {
     place.apply::<Integration>(spec).await;
     place.condition(NAME, "WorkersAvailable", "True", "ScaledToZero").await;
     assert!(ingresses.get_opt(CHILD).await.expect("an answer").is_some(), "an Ingress of somebody else's was deleted");
+}
+
+/// A Gateway refuses the route, and then takes it.
+async fn refusals_of_a_gateway_are_told(place: &Place, made: &Value) {
+    let generation = &made["metadata"]["generation"];
+    let said = |status: &str, reason: &str, message: &str, generation: &Value| {
+        json!({
+            "type": "Accepted", "status": status, "reason": reason, "message": message,
+            "observedGeneration": generation, "lastTransitionTime": "2026-11-25T10:00:00Z",
+        })
+    };
+    let refusal = said("False", "NotAllowedByListeners", "no listener takes routes of namespace expose", generation);
+    judge(place, &refusal);
+    let message = place.condition(NAME, "SourceReady", "False", "GatewayRefused").await;
+    for part in [
+        "spec.source.webhook.expose.httpRoute",
+        "example.com/gateway",
+        "expose/public",
+        "NotAllowedByListeners",
+        "no listener takes",
+        "allowedRoutes",
+    ] {
+        assert!(message.contains(part), "{part:?} is missing in {message:?}");
+    }
+    place.condition(NAME, "Stalled", "True", "GatewayRefused").await;
+    judge(place, &said("True", "Accepted", "taken", generation));
+    place.condition(NAME, "SourceReady", "True", "StreamReady").await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use ropeway_tests::{
     scene::{PATIENCE, Scene, TOKEN, Worker, http_client, post, webhook_to},
     wait::until,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -27,8 +27,11 @@ const LIMIT: usize = 256 << 10;
 /// Deadlines are so many times shorter in these tests: a head has 7.5 s, a body 1 s.
 const FASTER: &str = "10";
 
-/// How many connections do nothing at all.
+/// How many connections do nothing, or begin a request and do not go on.
 const IDLE: usize = 2_000;
+
+/// What one of them may cost, in kilobytes. With the state of HTTP it costs more than 15.
+const IDLE_COSTS: u64 = 4;
 
 /// A worker with a webhook, and a sender that goes on all the time and counts what it is answered.
 struct Siege {
@@ -220,9 +223,18 @@ async fn thousands_of_idle_connections_and_floods_of_nonsense_cost_little_memory
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("up to the maximum");
     let enough = limit.maximum.is_none_or(|most| most as usize >= IDLE * 2);
     assert!(enough, "this test needs {} open files; raise `ulimit -Hn`", IDLE * 2);
-    let idle: Vec<TcpStream> = stream::iter(0..IDLE).map(|_| siege.connect()).buffer_unordered(64).collect().await;
+    let connect = async |number: usize| {
+        let mut connection = siege.connect().await;
+        if number.is_multiple_of(2) {
+            connection.write_all(b"POST /hook HTTP/1.1\r\nhost: a\r\nx-").await.expect("the begin of a head");
+        }
+        connection
+    };
+    let idle: Vec<TcpStream> = stream::iter(0..IDLE).map(connect).buffer_unordered(64).collect().await;
     siege.served(20).await;
     let mut most = siege.memory();
+    let allowed = baseline + IDLE_COSTS * IDLE as u64;
+    assert!(most < allowed, "{most} kB with {IDLE} idle connections, {baseline} kB without; at most {allowed} kB");
     let (deep, large) = ("[".repeat(100_000), event("over", LIMIT * 2));
     for _ in 0..20 {
         let nonsense = (0..20).map(|number| siege.body(if number % 2 == 0 { deep.clone() } else { large.clone() }));
@@ -234,4 +246,41 @@ async fn thousands_of_idle_connections_and_floods_of_nonsense_cost_little_memory
     println!("{baseline} kB under healthy load, at most {most} kB with {} idle connections and nonsense", idle.len());
     assert!(most < baseline * 2, "{most} kB, {baseline} kB without abuse");
     siege.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_answers_who_has_begun_and_waits_for_nobody_who_is_silent() {
+    let scene = Scene::new(webhook_to(&["a"])).await.expect("a scene");
+    let mut worker = scene.start_worker("worker", None).await.expect("a worker starts");
+    let client = http_client();
+    until("the webhook is open", PATIENCE, async || match post(&client, &worker.url, "first").await {
+        Some(200) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await
+    .expect("the webhook opens");
+    let host = worker.url.trim_start_matches("http://").trim_end_matches("/hook").to_owned();
+    let connect = async |said: &str| {
+        let mut stream = TcpStream::connect(&host).await.expect("a connection");
+        stream.write_all(said.as_bytes()).await.expect("it takes bytes");
+        stream
+    };
+    let mut silent = connect("").await;
+    let mut in_its_head = connect("POST /hook HTTP/1.1\r\nhost: a\r\n").await;
+    // Whoever is told to continue is in hand, and those before were accepted.
+    let mut in_its_body = connect(&head("expect: 100-continue\r\ncontent-length: 10\r\n\r\n")).await;
+    let mut told = [0; 25];
+    in_its_body.read_exact(&mut told).await.expect("an interim answer");
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+    worker.process.signal(Signal::TERM);
+    let begun = Instant::now();
+    assert_eq!(silent.read(&mut told).await.expect("its end"), 0);
+    let rest = format!("authorization: Bearer {TOKEN}\r\ncontent-length: 10\r\n\r\n{{\"id\":\"h\"}}");
+    in_its_head.write_all(rest.as_bytes()).await.expect("the rest");
+    assert_eq!(answered(&mut in_its_head).await, Some(200), "in its head");
+    in_its_body.write_all(b"{\"id\":\"b\"}").await.expect("the body");
+    assert_eq!(answered(&mut in_its_body).await, Some(200), "in its body");
+    assert_eq!(worker.process.ends(PATIENCE).await.expect("it ends"), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(15), "after {:?}", begun.elapsed());
 }

@@ -40,4 +40,5 @@ mod steps;
 mod stream;
 mod trim;
 mod vault;
+mod vendors;
 mod webhook;

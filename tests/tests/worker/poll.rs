@@ -37,6 +37,7 @@ pub fn pages(path: &str) -> Value {
         "/next" => json!({ "nextUrl": { "pointer": "/paging/next" } }),
         "/token" => json!({ "cursor": { "pointer": "/next_token", "param": "at" } }),
         "/page" => json!({ "page": { "param": "page" } }),
+        "/last" => json!({ "lastItem": { "field": "/id", "param": "starting_after", "more": "/has_more" } }),
         _ => json!({ "offset": { "param": "offset", "limitParam": "limit", "limit": 100 } }),
     }
 }
@@ -79,7 +80,7 @@ pub async fn another_run(scene: &Scene) -> PollRecord {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_way_of_paging_brings_every_row_once_and_commits_the_highest() {
-    for path in ["/link", "/next", "/token", "/page", "/offset"] {
+    for path in ["/link", "/next", "/token", "/page", "/offset", "/last"] {
         // The highest value stands on the first page.
         let mut listing = rows(0..47);
         listing.swap(0, 46);

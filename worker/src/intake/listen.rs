@@ -1,8 +1,11 @@
 //! Where senders connect: connections are accepted, TLS is ended where the Integration says so, and slow or idle ones are
 //! bounded. What a connection is worth is judged behind it.
 
+mod begin;
+
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,23 +13,23 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router, extract::Request, middleware};
+use axum::Router;
+use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
-    service::TowerToHyperService,
+    server::conn::auto,
 };
 use rustls_pki_types::CertificateDer;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::{Instant, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_service::Service as _;
 
+use self::begin::{Begin, begin};
 use super::tls::ServerTls;
 use crate::fault;
 
@@ -43,6 +46,9 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long requests in hand may take to end once nothing new is taken.
 const FAREWELL: Duration = Duration::from_secs(20);
 
+/// How long a head that has begun may take to end then.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// The longest head of a request, in bytes; 431 beyond.
 const LONGEST_HEAD: usize = 32 << 10;
 const LONGEST_HEAD_U32: u32 = 32 << 10;
@@ -52,9 +58,6 @@ const MOST_STREAMS: u32 = 128;
 
 /// The most headers of a request; 431 beyond.
 const MOST_HEADERS: usize = 100;
-
-/// The first byte of TLS: a handshake record (RFC 8446, 5.1). No method of HTTP begins with it.
-const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Who is connected.
 #[derive(Clone, Debug)]
@@ -69,7 +72,7 @@ pub struct Peer {
 
 /// Serves until `stop` is cancelled and what is in hand is done. With `tls`, whoever begins TLS gets it.
 pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerTls>>, router: Router, stop: CancellationToken) {
-    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { break };
@@ -86,53 +89,88 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerTls>>, router: R
                 continue;
             }
         };
-        let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
-        tokio::spawn(async move {
+        let line = Line { address, deadline: Instant::now() + fault::deadline(HEAD_DEADLINE), stop: stop.clone() };
+        let (tls, router) = (tls.clone(), router.clone());
+        connections.spawn(async move {
             // What a peer does wrong ends its connection and is nobody else's business.
-            let _ = connection(stream, address, tls, router, watcher).await;
+            let _ = connection(stream, line, tls, router).await;
             drop(place);
         });
     }
     drop(listener);
-    if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
+    connections.close();
+    if timeout(FAREWELL, connections.wait()).await.is_err() {
         tracing::warn!("some requests did not end in time and are cut off; their senders send them again");
     }
 }
 
-async fn connection(
-    stream: TcpStream,
+/// What is known of a connection from its begin.
+struct Line {
     address: SocketAddr,
-    tls: Option<Arc<ServerTls>>,
-    router: Router,
-    watcher: Watcher,
-) -> std::io::Result<()> {
+    /// When its first request must be there.
+    deadline: Instant,
+    stop: CancellationToken,
+}
+
+/// Serves a connection. What takes memory has a place of its own, which is taken when the peer has begun.
+async fn connection(stream: TcpStream, line: Line, tls: Option<Arc<ServerTls>>, router: Router) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let plain = Peer { address, secure: false, certificates: Arc::default() };
-    let Some(tls) = tls else {
-        speak(stream, plain, router, watcher).await;
-        return Ok(());
-    };
-    let mut first = [0];
-    let read = tokio::time::timeout(fault::deadline(HEAD_DEADLINE), stream.peek(&mut first)).await??;
-    if read == 0 || first[0] != TLS_HANDSHAKE {
-        speak(stream, plain, router, watcher).await;
-        return Ok(());
+    let begins = begin(&stream, line.deadline, &line.stop).await?;
+    match (begins, tls) {
+        (None, _) => {}
+        (Some(Begin::Tls), Some(tls)) => Box::pin(secured(stream, line, tls, router)).await?,
+        (Some(_), _) => {
+            let peer = Peer { address: line.address, secure: false, certificates: Arc::default() };
+            Box::pin(speak(stream, peer, line, router)).await;
+        }
     }
+    Ok(())
+}
+
+/// Makes TLS come about, and speaks HTTP when the first bytes came through it.
+async fn secured(stream: TcpStream, line: Line, tls: Arc<ServerTls>, router: Router) -> std::io::Result<()> {
     let acceptor = tls.acceptor().map_err(std::io::Error::other)?;
-    let stream = tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await??;
+    let mut stream = timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await??;
+    tokio::select! {
+        first = stream.fill_buf() => { first?; }
+        () = sleep_until(line.deadline) => return Ok(()),
+        () = line.stop.cancelled() => return Ok(()),
+    }
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let certificates = shown.iter().map(|certificate| certificate.clone().into_owned()).collect();
-    speak(stream, Peer { address, secure: true, certificates }, router, watcher).await;
+    let peer = Peer { address: line.address, secure: true, certificates };
+    Box::pin(speak(stream, peer, line, router)).await;
     Ok(())
 }
 
 /// Speaks HTTP on a connection until it ends.
-async fn speak(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Peer,
-    router: Router,
-    watcher: Watcher,
-) {
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, line: Line, router: Router) {
+    let builder = http();
+    let asked = AtomicBool::new(false);
+    let service = service_fn(|mut request: http::Request<hyper::body::Incoming>| {
+        asked.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer.clone());
+        router.clone().call(request)
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut silent = pin!(silent(&asked, line.deadline));
+    tokio::select! {
+        // Asked first, so that a head that is whole when the worker stops is still read.
+        biased;
+        // A connection that breaks off is its sender's business: what was not answered is sent again.
+        _ = connection.as_mut() => return,
+        () = silent.as_mut() => return,
+        () = line.stop.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        () = silent => {}
+    }
+}
+
+/// How HTTP is spoken, of either version.
+fn http() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -146,25 +184,13 @@ async fn speak(
         .keep_alive_interval(HEAD_DEADLINE)
         .max_header_list_size(LONGEST_HEAD_U32)
         .max_concurrent_streams(MOST_STREAMS);
-    let asked = Arc::new(AtomicBool::new(false));
-    let noted = Arc::clone(&asked);
-    let noting = middleware::map_request(move |request: Request| {
-        noted.store(true, Ordering::Relaxed);
-        std::future::ready(request)
-    });
-    let service = TowerToHyperService::new(router.layer(Extension(peer)).layer(noting));
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        // A connection that breaks off is its sender's business: what was not answered is sent again.
-        _ = watcher.watch(connection.into_owned()) => {}
-        () = silent(&asked) => {}
-    }
+    builder
 }
 
 /// Ends when a connection had its first request's time and made none. hyper's own deadline begins only once it knows the
 /// version of HTTP, and for that it waits for ever.
-async fn silent(asked: &AtomicBool) {
-    tokio::time::sleep(fault::deadline(HEAD_DEADLINE)).await;
+async fn silent(asked: &AtomicBool, deadline: Instant) {
+    sleep_until(deadline).await;
     if asked.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     Failure, Fate, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
     http::{RequestError, address},
-    object::{Object, is_number, join, text},
+    object::{Object, join, text},
     told::told,
 };
 use crate::map::Record;
@@ -65,7 +65,7 @@ struct Answer {
 #[serde(default)]
 struct Complaint {
     index: Option<usize>,
-    #[serde(rename = "$insert_id", alias = "insert_id")]
+    #[serde(alias = "$insert_id")]
     insert_id: Option<String>,
     field: String,
     message: String,
@@ -91,19 +91,21 @@ impl Vendor for Mixpanel {
                 properties.len()
             )));
         }
-        match properties.get("distinct_id").map(|raw| (text(raw), is_number(raw))) {
+        match properties.get("distinct_id").map(text) {
             None => return Err(Invalid("properties.distinct_id is missing; give \"\" for an event of nobody".into())),
-            Some((None, false)) => return Err(Invalid("properties.distinct_id is not a text".into())),
-            Some((Some(id), _)) if NOBODY.contains(&id.to_ascii_lowercase().as_str()) => {
+            Some(None) => return Err(Invalid("properties.distinct_id is not a text".into())),
+            Some(Some(id)) if NOBODY.contains(&id.to_ascii_lowercase().as_str()) => {
                 return Err(Invalid(
                     "properties.distinct_id is a placeholder; give \"\" for an event of nobody".into(),
                 ));
             }
             Some(_) => {}
         }
-        match properties.get("time").map(is_number) {
-            Some(true) => {}
-            Some(false) => return Err(Invalid("properties.time is not a number of seconds or milliseconds".into())),
+        match properties.get("time").map(|raw| raw.get().parse::<u64>()) {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => {
+                return Err(Invalid("properties.time is not a whole number of seconds or milliseconds".into()));
+            }
             None => {
                 let time = known.attributes.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
                 let Some(time) = time else {

@@ -41,7 +41,7 @@ impl Fake for Mixpanel {
             let id = event["properties"]["$insert_id"].clone();
             let fault = if (wishes.refuse)(&event) { Some("properties") } else { fault(&event) };
             if let Some(field) = fault {
-                failed.push(json!({ "index": index, "$insert_id": id, "field": field, "message": format!("'{field}' is invalid") }));
+                failed.push(json!({ "index": index, "insert_id": id, "field": field, "message": format!("'{field}' is invalid") }));
                 reply.refused.push(event);
                 continue;
             }
@@ -70,12 +70,11 @@ fn fault(event: &Value) -> Option<&'static str> {
     if properties.as_object().is_none_or(|properties| properties.len() > 255) {
         return Some("properties");
     }
-    if !properties["time"].is_number() {
+    if !properties["time"].is_u64() {
         return Some("properties.time");
     }
     let id = &properties["distinct_id"];
-    if !id.is_string() && !id.is_number() || ["anon", "null", "none", "n/a"].contains(&id.as_str().unwrap_or_default())
-    {
+    if !id.is_string() || ["anon", "null", "none", "n/a"].contains(&id.as_str().unwrap_or_default()) {
         return Some("properties.distinct_id");
     }
     let insert = text(properties, "$insert_id").is_some_and(|id| id.len() <= 36);

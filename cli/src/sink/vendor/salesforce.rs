@@ -103,7 +103,7 @@ impl Salesforce {
                 }
             }
             Operation::Update => {
-                let id = record["Id"].as_str().unwrap_or_default();
+                let id = id(record).unwrap_or_default();
                 if !self.records.contains_key(&(kind.to_owned(), id.to_owned())) {
                     return Some(("ENTITY_IS_DELETED", None));
                 }
@@ -120,7 +120,7 @@ impl Salesforce {
         let kind = record["attributes"]["type"].as_str().unwrap_or_default().to_owned();
         let known = match operation {
             Operation::Insert => None,
-            Operation::Update => record["Id"].as_str().map(str::to_owned),
+            Operation::Update => id(record).map(str::to_owned),
             Operation::Upsert(_, field) => {
                 let same = |fields: &Map<String, Value>| fields.get(field) == Some(&record[field]);
                 let mut found = self.records.iter().filter(|((known, _), fields)| *known == kind && same(fields));
@@ -136,6 +136,11 @@ impl Salesforce {
         fields.extend(record.as_object().cloned().unwrap_or_default());
         (id, created)
     }
+}
+
+/// `Id`, in whatever case.
+fn id(record: &Value) -> Option<&str> {
+    record.as_object()?.iter().find(|(name, _)| name.eq_ignore_ascii_case("id"))?.1.as_str()
 }
 
 fn refuse(status: u16, code: &str, message: &str) -> Reply {

@@ -23,6 +23,12 @@ fn rules_of_a_polled_source() {
             ("/spec/source/poll/pagination", json!({ "link": {} }), json!({}), "exactly one of link"),
             (
                 "/spec/source/poll/pagination",
+                json!({ "lastItem": { "field": "/id", "param": "starting_after", "more": "/has_more" } }),
+                json!({ "lastItem": { "field": "/id", "param": "starting_after" }, "link": {} }),
+                "offset and lastItem",
+            ),
+            (
+                "/spec/source/poll/pagination",
                 page(json!({ "param": "p", "sizeParam": "s", "size": 5 })),
                 page(json!({ "param": "p", "size": 5 })),
                 "give size and sizeParam together",

@@ -2,25 +2,26 @@
 
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::Resource;
-use ropeway_crds::{names, worker_config::SourceConfig};
+use ropeway_crds::names;
 
 use super::ApplyError;
 use crate::{
     integration::plan::{
         Plan,
-        expose::{Exposure, HttpRoute},
+        expose::{Exposure, HttpRoute, field},
     },
     io::kubernetes::{Class, KubeError, Kubernetes},
 };
 
-/// Writes the Ingress or HTTPRoute of a plan and removes the one that left it.
+/// Writes the Ingress or HTTPRoute of a plan and removes the one that left it. Answers the HTTPRoute as it is now, with what
+/// Gateways say of it.
 ///
 /// # Errors
 /// [`ApplyError::KindMissing`] where the cluster has no such kind, [`ApplyError::Expose`] if a call failed.
-pub async fn apply_exposure(kubernetes: &Kubernetes, plan: &Plan) -> Result<(), ApplyError> {
+pub async fn apply_exposure(kubernetes: &Kubernetes, plan: &Plan) -> Result<Option<HttpRoute>, ApplyError> {
     // A source without an address never had one: its kind can't be changed.
     if plan.service.is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let (namespace, field) = (&plan.identity.namespace, field(plan));
     match &plan.exposure {
@@ -29,26 +30,22 @@ pub async fn apply_exposure(kubernetes: &Kubernetes, plan: &Plan) -> Result<(), 
                 .apply(namespace, ingress.as_ref())
                 .await
                 .map_err(|source| ApplyError::Expose { field, source })?;
-            prune::<HttpRoute>(kubernetes, plan).await
+            prune::<HttpRoute>(kubernetes, plan).await?;
+            Ok(None)
         }
         Some(Exposure::HttpRoute(route)) => {
-            if let Err(error) = kubernetes.apply(namespace, route.as_ref()).await {
-                return Err(missing_or(kubernetes, field, error).await);
-            }
-            prune::<Ingress>(kubernetes, plan).await
+            let made = match kubernetes.apply(namespace, route.as_ref()).await {
+                Ok(made) => made,
+                Err(error) => return Err(missing_or(kubernetes, field, error).await),
+            };
+            prune::<Ingress>(kubernetes, plan).await?;
+            Ok(Some(made))
         }
         None => {
             prune::<Ingress>(kubernetes, plan).await?;
-            prune::<HttpRoute>(kubernetes, plan).await
+            prune::<HttpRoute>(kubernetes, plan).await?;
+            Ok(None)
         }
-    }
-}
-
-/// The field that says how the address is reached.
-fn field(plan: &Plan) -> &'static str {
-    match plan.config.integrations.first().map(|integration| &integration.source) {
-        Some(SourceConfig::Request { .. }) => "spec.source.request.expose",
-        _ => "spec.source.webhook.expose",
     }
 }
 

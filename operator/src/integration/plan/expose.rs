@@ -8,10 +8,12 @@ use kube::{CustomResource, Resource as _, api::ObjectMeta};
 use ropeway_crds::{
     names,
     source::{Expose, ExposeHttpRoute, ExposeIngress, ParentGateway},
+    worker_config::SourceConfig,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Plan,
     deployment::INTAKE_PORT_NAME,
     meta,
     service::{self, PORT},
@@ -35,6 +37,7 @@ pub enum Exposure {
     kind = "HTTPRoute",
     plural = "httproutes",
     root = "HttpRoute",
+    status = "HttpRouteStatus",
     namespaced,
     derive = "PartialEq",
     schema = "disabled"
@@ -47,6 +50,58 @@ pub struct HttpRouteSpec {
     pub hostnames: Vec<String>,
     /// One rule: the path of the source leads to its Service.
     pub rules: Vec<RouteRule>,
+}
+
+/// What the controllers of Gateways say of an HTTPRoute, as far as Ropeway reads it. They are others' programs: what is
+/// missing is no error.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpRouteStatus {
+    /// One for each Gateway and controller.
+    pub parents: Vec<RouteParent>,
+}
+
+/// What one controller says of an HTTPRoute at one Gateway.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RouteParent {
+    /// The Gateway, as the route names it.
+    pub parent_ref: RouteParentRef,
+    /// The controller.
+    pub controller_name: String,
+    /// What it says: `Accepted`, `ResolvedRefs` and others.
+    pub conditions: Vec<RouteCondition>,
+}
+
+/// The Gateway that a status is about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RouteParentRef {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; that of the route where there is none.
+    pub namespace: Option<String>,
+    /// The listener that is meant.
+    pub section_name: Option<String>,
+    /// The port that is meant.
+    pub port: Option<i32>,
+}
+
+/// A condition of an HTTPRoute at a Gateway.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RouteCondition {
+    /// Which.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in a sentence.
+    pub message: String,
+    /// The generation of the route that was looked at.
+    pub observed_generation: Option<i64>,
 }
 
 /// What leads where.
@@ -92,6 +147,14 @@ pub fn exposure(identity: &Identity, address: &Address) -> Option<Exposure> {
         (Some(wished), None) => Some(Exposure::Ingress(Box::new(self::ingress(identity, &address.path, wished)))),
         (None, Some(wished)) => Some(Exposure::HttpRoute(Box::new(route(identity, &address.path, wished)))),
         _ => None,
+    }
+}
+
+/// The field that says how the address is reached.
+pub fn field(plan: &Plan) -> &'static str {
+    match plan.config.integrations.first().map(|integration| &integration.source) {
+        Some(SourceConfig::Request { .. }) => "spec.source.request.expose",
+        _ => "spec.source.webhook.expose",
     }
 }
 

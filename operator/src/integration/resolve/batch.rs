@@ -2,7 +2,7 @@
 
 use ropeway_crds::{
     condition::{ConditionType, Finding, Reason},
-    cron::{Cron, CronError},
+    schedule::Schedule,
     source::{BatchFile, BatchSource},
     worker_config::MAX_EVENT_BYTES,
 };
@@ -15,12 +15,8 @@ pub(super) fn check(observed: &Observed, findings: &mut Vec<Finding>) {
     let BatchSource { schedule, time_zone, from, max_row_bytes, .. } = batch;
     let mut refuse =
         |reason, message: String| findings.push(Finding::fails(ConditionType::SourceReady, reason, message));
-    if let Err(error) = Cron::new(schedule, time_zone.as_deref()) {
-        let field = match error {
-            CronError::Schedule { .. } => "schedule",
-            CronError::Zone(_) => "timeZone",
-        };
-        refuse(Reason::InvalidSpec, format!("spec.source.batch.{field}: {error}"));
+    if let Err(error) = Schedule::parse(schedule, time_zone.as_deref()) {
+        refuse(Reason::InvalidSpec, format!("spec.source.batch.{}: {error}", error.field()));
     }
     if max_row_bytes.is_some_and(|size| size.bytes() > MAX_EVENT_BYTES || size.bytes() == 0) {
         refuse(Reason::InvalidSpec, "spec.source.batch.maxRowBytes: give at most 256Ki".into());

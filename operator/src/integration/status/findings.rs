@@ -94,6 +94,9 @@ fn source(known: &Known<'_>, workers: Option<&Workers>) -> Finding {
     if let Some(finding) = super::source::regressed(known) {
         return finding;
     }
+    if let Some(finding) = super::exposure::refused(known) {
+        return finding;
+    }
     match (known.plan, known.findings.is_empty()) {
         (Some(_), _) => Finding::holds(kind, Reason::StreamReady, "streams and consumers are as wanted"),
         (None, true) => Finding::unknown(kind, Reason::Pending, "not looked at yet"),
@@ -209,6 +212,7 @@ fn is_hopeless(finding: &Finding) -> bool {
                 | Reason::StreamNotFound
                 | Reason::KindNotFound
                 | Reason::ExposeRefused
+                | Reason::GatewayRefused
                 | Reason::NatsUnauthorized
                 | Reason::Forbidden
         )

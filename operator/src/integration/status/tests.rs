@@ -43,6 +43,7 @@ struct World {
     plan: Option<Plan>,
     fault: Option<Finding>,
     observations: Option<Observations>,
+    route: Option<HttpRoute>,
     leaving: usize,
     going: Option<Finding>,
 }
@@ -81,9 +82,22 @@ fn world() -> World {
         observations: Some(Observations { workers, ..Observations::default() }),
         plan: Some(plan),
         fault: None,
+        route: None,
         leaving: 0,
         going: None,
     }
+}
+
+fn refused_route() -> HttpRoute {
+    serde_json::from_value(json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": { "name": "ropeway-signups" },
+        "spec": { "parentRefs": [{ "name": "public" }], "hostnames": [], "rules": [] },
+        "status": { "parents": [{
+            "parentRef": { "name": "public" }, "controllerName": "c",
+            "conditions": [{ "type": "Accepted", "status": "False", "reason": "NoMatchingParent", "message": "m" }],
+        }] },
+    }))
+    .unwrap()
 }
 
 impl World {
@@ -95,6 +109,7 @@ impl World {
             fault: self.fault.as_ref(),
             observations: self.observations.as_ref(),
             deployment: None,
+            route: self.route.as_ref(),
             leaving: self.leaving,
             going: self.going.as_ref(),
             now: time(NOW),
@@ -313,6 +328,13 @@ fn cases() -> Vec<Case> {
             "its Ingress is refused",
             |it| it.fault = Some(finding(SourceReady, Reason::ExposeRefused)),
             ("False", Reason::ExposeRefused),
+            healthy,
+            "stalled",
+        ),
+        (
+            "a Gateway refuses its HTTPRoute",
+            |it| it.route = Some(refused_route()),
+            ("False", Reason::GatewayRefused),
             healthy,
             "stalled",
         ),

@@ -7,7 +7,7 @@ use ropeway_crds::{
     names::hash,
     poll::Position,
     report::Problem,
-    source::{Pagination, Poll},
+    source::{LastItemPages, Pagination, Poll},
 };
 use serde_json::value::RawValue;
 use url::Url;
@@ -52,7 +52,7 @@ pub fn read<'a>(
         "" => unreadable("the answer is no array; name the array in it with spec.source.poll.items, such as /data"),
         _ => unreadable(&format!("spec.source.poll.items: what stands at {pointer:?} in the answer is no array")),
     })?;
-    let next = next(&plan.poll, position, url, headers, whole, items.len())?;
+    let next = next(&plan.poll, position, url, headers, whole, &items)?;
     let mark = match &next {
         // Where pages are counted, the same items again mean that the count is not looked at.
         Some(Position::Number(_)) => hash(found.get().as_bytes(), 16),
@@ -68,9 +68,11 @@ fn next(
     url: &Url,
     headers: &HeaderMap,
     whole: &RawValue,
-    items: usize,
+    items: &[&RawValue],
 ) -> Result<Option<Position>, Problem> {
-    let Some(Pagination { link, next_url, cursor, page, offset }) = &poll.pagination else { return Ok(None) };
+    let Some(Pagination { link, next_url, cursor, page, offset, last_item }) = &poll.pagination else {
+        return Ok(None);
+    };
     if link.is_some() {
         let values = headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
         return next_link(values).map(|target| to_url(poll, url, &target)).transpose();
@@ -82,8 +84,11 @@ fn next(
     if let Some(cursor) = cursor {
         return Ok(place(whole, "cursor.pointer", &cursor.pointer)?.map(Position::Token));
     }
+    if let Some(pages) = last_item {
+        return after_last(pages, whole, items);
+    }
     // Only a page without items is the last one: an API may give fewer than it was asked for, and more after that.
-    let count = u64::try_from(items).unwrap_or(u64::MAX);
+    let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
     let number = |first: u64| match position {
         Position::Number(number) => *number,
         _ => first,
@@ -93,6 +98,30 @@ fn next(
         (_, Some(_)) if count > 0 => Some(Position::Number(number(0).saturating_add(count))),
         _ => None,
     })
+}
+
+/// The page behind the last of these items.
+fn after_last(pages: &LastItemPages, whole: &RawValue, items: &[&RawValue]) -> Result<Option<Position>, Problem> {
+    let LastItemPages { field, param: _, more } = pages;
+    let wrong = |field: &str, what: &str| {
+        problem("PollUnreadable", &format!("spec.source.poll.pagination.lastItem.{field}: {what}"))
+    };
+    let goes_on = match more.as_ref().map(|more| (more, at(whole, more).map(RawValue::get))) {
+        None => !items.is_empty(),
+        Some((_, Some("true"))) => true,
+        Some((_, Some("false"))) => false,
+        // To take this for the end would leave out every other page without a word.
+        Some((more, _)) => {
+            return Err(wrong("more", &format!("neither true nor false stands at {more:?} in the answer")));
+        }
+    };
+    if !goes_on {
+        return Ok(None);
+    }
+    let last = items.last().ok_or_else(|| wrong("more", "the answer has no items and says that there are more"))?;
+    let value = at(last, field).and_then(scalar).filter(|value| !value.is_empty() && value.len() <= LONGEST_PLACE);
+    let missing = || wrong("field", &format!("the last item of the page has no short text or number at {field:?}"));
+    value.map(|value| Some(Position::Token(value))).ok_or_else(missing)
 }
 
 /// The number of the first page.

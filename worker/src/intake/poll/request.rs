@@ -137,9 +137,14 @@ fn parameters(plan: &Plan, run: &Run, until: Option<&str>, position: &Position, 
             draft.set(param, until, kind);
         }
     }
-    let Some(Pagination { link: _, next_url: _, cursor, page, offset }) = &plan.poll.pagination else { return };
+    let Some(Pagination { link: _, next_url: _, cursor, page, offset, last_item }) = &plan.poll.pagination else {
+        return;
+    };
     if let (Some(tokens), Position::Token(token)) = (cursor, position) {
         draft.set(&tokens.param, token, text);
+    }
+    if let (Some(pages), Position::Token(last)) = (last_item, position) {
+        draft.set(&pages.param, last, text);
     }
     let number = |first: u64| match position {
         Position::Number(number) => *number,

@@ -5,8 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use ropeway_crds::{
     batch_run::{BatchRecord, MOST_REFUSED_ROWS, Outcome},
     condition::{ConditionType, Finding, Reason, bounded},
-    cron::Cron,
     integration::State,
+    schedule::Schedule,
     status::RunStatus,
 };
 
@@ -22,8 +22,8 @@ const GONE_SECONDS: i64 = 900;
 pub(super) fn next_run(known: &Known<'_>) -> Option<Timestamp> {
     let batch = known.integration.spec.source.batch.as_ref()?;
     let sleeps = batch.suspend.unwrap_or_default() || known.integration.spec.state() == State::Stopped;
-    let cron = Cron::new(&batch.schedule, batch.time_zone.as_deref()).ok().filter(|_| !sleeps)?;
-    cron.next(known.now)
+    let schedule = Schedule::parse(&batch.schedule, batch.time_zone.as_deref()).ok().filter(|_| !sleeps)?;
+    schedule.next(known.now)
 }
 
 /// A run as the record tells it. The record is untrusted: numbers may be anything, texts may be long.
@@ -112,6 +112,7 @@ mod tests {
             fault: None,
             observations: Some(&observations),
             deployment: None,
+            route: None,
             leaving: 0,
             going: None,
             now: time(0),
@@ -149,6 +150,7 @@ mod tests {
             fault: None,
             observations: None,
             deployment: None,
+            route: None,
             leaving: 0,
             going: None,
             now: time(0),

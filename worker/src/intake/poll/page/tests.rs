@@ -41,6 +41,34 @@ fn the_next_page_is_found_and_nothing_there_is_the_end() {
 }
 
 #[test]
+fn the_page_behind_the_last_item_is_asked_for_until_the_api_says_that_there_is_none() {
+    let told = plan(json!({ "lastItem": { "field": "/id", "param": "starting_after", "more": "/has_more" } }), "/data");
+    let next = |body: Value| read_text(&told, &Position::First, &body.to_string()).map(|(_, next)| next);
+    let token = |text: &str| Ok(Some(Position::Token(text.into())));
+    let two = json!([{ "id": "a" }, { "id": "b" }]);
+    assert_eq!(next(json!({ "data": two, "has_more": true })), token("b"));
+    assert_eq!(next(json!({ "data": [{ "id": 7 }], "has_more": true })), token("7"));
+    assert_eq!(next(json!({ "data": two, "has_more": false })), Ok(None));
+    assert_eq!(next(json!({ "data": [], "has_more": false })), Ok(None));
+    // Whatever can't be told is no end: pages would be left out.
+    for (body, words) in [
+        (json!({ "data": two }), "lastItem.more: neither true nor false"),
+        (json!({ "data": two, "has_more": "yes" }), "lastItem.more: neither true nor false"),
+        (json!({ "data": [], "has_more": true }), "lastItem.more: the answer has no items"),
+        (json!({ "data": [{ "id": null }], "has_more": true }), "lastItem.field: the last item"),
+        (json!({ "data": [1], "has_more": true }), "lastItem.field: the last item"),
+        (json!({ "data": [{ "id": "x".repeat(9_000) }], "has_more": true }), "lastItem.field: the last item"),
+    ] {
+        let message = next(body.clone()).unwrap_err();
+        assert!(message.contains(words), "{body}: {message}");
+    }
+    let untold = plan(json!({ "lastItem": { "field": "/id", "param": "after" } }), "");
+    let next = |body: &str| read_text(&untold, &Position::Token("a".into()), body).unwrap().1;
+    assert_eq!(next(r#"[{"id":"b"}]"#), Some(Position::Token("b".into())));
+    assert_eq!(next("[]"), None);
+}
+
+#[test]
 fn only_pages_of_the_api_itself_are_followed_and_its_keys_are_not_kept() {
     let plan = plan(json!({ "nextUrl": { "pointer": "/next" } }), "/data");
     let next = |url: &str| read_text(&plan, &Position::First, &json!({ "data": [], "next": url }).to_string());

@@ -34,6 +34,17 @@ fn parameters_take_the_place_of_those_in_the_url_and_are_encoded() {
 }
 
 #[test]
+fn the_last_item_of_a_page_stands_in_the_request_for_the_next() {
+    let pages = json!({ "lastItem": { "field": "/id", "param": "starting_after" } });
+    let plan =
+        plan(json!({ "request": { "url": "https://api.example.com/v1/charges?limit=100" }, "pagination": pages }));
+    assert_eq!(made(&plan, &Run::default(), None).url.as_str(), "https://api.example.com/v1/charges?limit=100");
+    let next = Run { position: Position::Token("ch_1&x".into()), ..Run::default() };
+    let expected = "https://api.example.com/v1/charges?limit=100&starting_after=ch_1%26x";
+    assert_eq!(made(&plan, &next, None).url.as_str(), expected);
+}
+
+#[test]
 fn a_recorded_page_of_another_host_is_not_asked_for() {
     let own = Run { position: Position::Url("https://api.example.com/items?page=9".into()), ..Run::default() };
     assert_eq!(made(&plan(json!({})), &own, None).url.as_str(), "https://api.example.com/items?page=9");
