@@ -5,7 +5,7 @@
 #   make check                       format, lints, licences, generated files
 #   make cluster / cluster-down      a real node with the product on it, to play with
 #   make image [PROFILE=dev]         the container image as an OCI archive, and image-nats for the trial's NATS
-#   make tools [TOOLS=nats|kubernetes|node|helm|signers|oidc|vendors|link|deny|fuzz|all]   programs for all of that, into .tools/
+#   make tools [TOOLS=nats|kubernetes|node|helm|signers|oidc|azure|vendors|link|deny|fuzz|all]   programs for all of that, into .tools/
 #   make fuzz [TARGET=… SECONDS=600] feeds made-up input to the parsers on the ways in (fuzz/README.md); needs nightly Rust
 #   make crds                        the CRDs from the types in crds/src
 #   make bench / bench-quick         measures the worker against a bare loop and peers (docs/benchmarks.md)
@@ -36,7 +36,7 @@ test-unit:
 	cargo test --package ropeway-tests --lib --test repo
 
 test-worker:
-	@scripts/tools.sh link nats signers oidc vendors
+	@scripts/tools.sh link nats signers oidc azure vendors
 	cargo test --package ropeway-tests --test worker
 
 test-operator:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the programs that the tests and `make demo` run, into .tools/, and installs the Debian packages they need.
 #
-#   scripts/tools.sh [nats|kubernetes|node|helm|signers|oidc|vendors|link|deny|fuzz|all]…
+#   scripts/tools.sh [nats|kubernetes|node|helm|signers|oidc|azure|vendors|link|deny|fuzz|all]…
 #
 #   nats        nats-server
 #   kubernetes  etcd, kube-apiserver, kube-controller-manager, kubectl
@@ -9,6 +9,7 @@
 #   helm        helm
 #   signers     vendors' own webhook libraries, for Node.js (tests/peers/signers)
 #   oidc        an authorization server, for Node.js (tests/peers/oidc)
+#   azure       what stands for Entra ID and Key Vault, and Microsoft's clients, for Node.js (tests/peers/azure)
 #   vendors     vendors' own client libraries and what our providers are compared with, for Node.js (tests/peers/vendors)
 #   deny        cargo-deny, for licences and bans
 #   fuzz        cargo-fuzz; not part of all, since it is of use with nightly Rust only
@@ -132,6 +133,8 @@ signers() { node_package signers "vendors' webhook libraries"; }
 
 oidc() { node_package oidc "oidc-provider"; }
 
+azure() { node_package azure "what stands for Azure"; }
+
 vendors() { node_package vendors "vendors' client libraries"; }
 
 link() { packages mold:mold; }
@@ -177,9 +180,9 @@ install_packages() {
 [[ $# -gt 0 ]] || set -- all
 for part in "$@"; do
   case $part in
-    nats | kubernetes | node | helm | signers | oidc | vendors | link | deny | fuzz) "$part" ;;
+    nats | kubernetes | node | helm | signers | oidc | azure | vendors | link | deny | fuzz) "$part" ;;
     image) image_tools ;;
-    all) link; nats; node; helm; signers; oidc; vendors; deny ;;
-    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, oidc, vendors, image, link, deny, fuzz, all" ;;
+    all) link; nats; node; helm; signers; oidc; azure; vendors; deny ;;
+    *) fail "unknown part '$part'; one of nats, kubernetes, node, helm, signers, oidc, azure, vendors, image, link, deny, fuzz, all" ;;
   esac
 done

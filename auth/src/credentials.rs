@@ -1,12 +1,14 @@
 //! Puts credentials on a request.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderName, HeaderValue, Uri, header};
 use jiff::Timestamp;
 use ropeway_crds::{
     auth::{ApiKeyAuth, ApiKeyPlace, Auth, BasicAuth},
+    azure::VaultSecret,
+    reference::vault_secrets,
     report::TokenReport,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -40,6 +42,8 @@ pub enum CredentialError {
 pub struct Credentials {
     auth: Auth,
     secrets: Secrets,
+    /// What of them is in Key Vault.
+    vaulted: Arc<Vec<VaultSecret>>,
     source: Option<Source>,
 }
 
@@ -69,13 +73,20 @@ pub enum Renewal {
     None,
     /// The request can be proved anew.
     Own,
+    /// The vault may hold another value by now; see [`Credentials::renew`].
+    Vault,
     /// The operator can be asked for another token; this stands for the one that was refused.
     Broker(String),
 }
 
 impl Credentials {
     pub(crate) fn new(auth: Auth, secrets: Secrets, source: Option<Source>) -> Self {
-        Self { auth, secrets, source }
+        let vaulted = match &source {
+            // What a token is asked for with is the source's affair.
+            Some(_) => Vec::new(),
+            None => vault_secrets(&auth, "auth").into_iter().map(|(_, secret)| secret).collect(),
+        };
+        Self { auth, secrets, vaulted: Arc::new(vaulted), source }
     }
 
     /// Puts the credentials on a request. Where a token is needed that is not there, it is asked for.
@@ -83,9 +94,10 @@ impl Credentials {
     /// # Errors
     /// See [`CredentialError`].
     pub async fn apply(&self, request: &mut Request) -> Result<Proof, CredentialError> {
-        let Auth { bearer, basic, api_key, oauth2: _ } = &self.auth;
+        let Auth { bearer, basic, api_key, oauth2: _, azure: _ } = &self.auth;
+        self.secrets.ready(&self.vaulted).await;
         if let Some(bearer) = bearer {
-            let token = self.secrets.text(bearer.token.key())?;
+            let token = self.secrets.secret(&bearer.token)?;
             request.headers.insert(header::AUTHORIZATION, bearing(&token, "auth.bearer.token")?);
         }
         if let Some(basic) = basic {
@@ -97,13 +109,13 @@ impl Credentials {
         let token = match &self.source {
             None => return Ok(Proof::default()),
             Some(Source::Own(source)) => Token::Own(source.token().await?),
-            Some(Source::Brokered(source)) => Token::Brokered(source.token(Timestamp::now())?),
+            Some(Source::Brokered(source)) => Token::Brokered(source.token(Timestamp::now(), Instant::now())?),
         };
         let value = match &token {
             Token::Own(token) => &token.value,
             Token::Brokered(value) => value,
         };
-        request.headers.insert(header::AUTHORIZATION, bearing(value, "auth.oauth2")?);
+        request.headers.insert(header::AUTHORIZATION, bearing(value, "auth")?);
         if request.uri.authority().is_none() {
             let place = match &token {
                 Token::Own(token) => token.instance_url.as_deref(),
@@ -116,15 +128,30 @@ impl Credentials {
 
     /// Whether what a request is proved with can be asked for anew.
     pub fn can_renew(&self) -> bool {
-        self.source.is_some()
+        self.source.is_some() || !self.vaulted.is_empty()
+    }
+
+    /// Reads again what is in Key Vault. Says whether anything has changed.
+    pub async fn renew(&self) -> bool {
+        self.secrets.renew(&self.vaulted).await
     }
 
     /// Gives up what a request was proved with after a 401. Says what can be done.
     pub fn refused(&self, proof: &Proof) -> Renewal {
         match (&self.source, &proof.0) {
             (Some(Source::Own(source)), Some(Token::Own(token))) if source.refused(token) => Renewal::Own,
-            (Some(Source::Brokered(source)), Some(Token::Brokered(token))) => Renewal::Broker(source.refused(token)),
+            (Some(Source::Brokered(source)), Some(Token::Brokered(token))) => {
+                source.refused(token, Instant::now()).map_or(Renewal::None, Renewal::Broker)
+            }
+            (None, _) if !self.vaulted.is_empty() => Renewal::Vault,
             _ => Renewal::None,
+        }
+    }
+
+    /// Remembers that what a request was proved with was accepted.
+    pub fn accepted(&self, proof: &Proof) {
+        if let (Some(Source::Brokered(source)), Some(Token::Brokered(_))) = (&self.source, &proof.0) {
+            source.accepted();
         }
     }
 
@@ -139,7 +166,7 @@ impl Credentials {
     fn basic(&self, basic: &BasicAuth) -> Result<HeaderValue, CredentialError> {
         let username = self.secrets.value(basic.username.value.as_deref(), basic.username.value_from.as_ref())?;
         let password = match &basic.password {
-            Some(password) => self.secrets.text(password.key())?.expose_secret().to_owned(),
+            Some(password) => self.secrets.secret(password)?.expose_secret().to_owned(),
             None => String::new(),
         };
         let pair = BASE64_STANDARD.encode(format!("{username}:{password}"));
@@ -147,7 +174,7 @@ impl Credentials {
     }
 
     fn api_key(&self, api_key: &ApiKeyAuth, request: &mut Request) -> Result<(), CredentialError> {
-        let value = self.secrets.text(api_key.value.key())?;
+        let value = self.secrets.secret(&api_key.value)?;
         let value = value.expose_secret();
         match api_key.place {
             ApiKeyPlace::Header => {

@@ -8,6 +8,7 @@
 //! Everything between the doors is a plain function; time comes in as a value.
 
 pub mod address;
+pub mod azure;
 pub mod brokered;
 mod cache;
 mod connect;
@@ -19,3 +20,4 @@ pub mod oauth2;
 pub mod secret;
 pub mod token;
 pub mod tokens;
+pub mod vault;

@@ -8,8 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ropeway_crds::secret_ref::{ConfigMapKeyRef, SecretKeyRef, ValueSource};
-use secrecy::{ExposeSecret, SecretSlice};
+use ropeway_crds::{
+    azure::VaultSecret,
+    secret_ref::{ConfigMapKeyRef, SecretKeyRef, SecretSource, SecretValue, ValueSource},
+};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+use crate::vault::{Vault, VaultError};
+
+mod made;
+
+pub use made::Made;
 
 /// How long a value is used before its file is looked at again.
 const FRESH: Duration = Duration::from_secs(2);
@@ -41,6 +50,9 @@ pub enum SecretError {
         /// The key.
         key: String,
     },
+    /// A secret of Key Vault can't be used.
+    #[error(transparent)]
+    Vault(VaultError),
     /// The key of a ConfigMap can't be used.
     #[error("the key {key} of the ConfigMap {name} {problem}")]
     Setting {
@@ -56,57 +68,6 @@ pub enum SecretError {
 /// The bytes of one key.
 pub type Secret = Arc<SecretSlice<u8>>;
 
-/// Something that was made of up to `N` secrets, and is made anew when one of them has changed.
-pub struct Made<T, const N: usize>(Mutex<Option<Kept<T, N>>>);
-
-/// The secrets, and what was made of them.
-type Kept<T, const N: usize> = ([Option<Secret>; N], Arc<T>);
-
-impl<T, const N: usize> Default for Made<T, N> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
-
-impl<T, const N: usize> std::fmt::Debug for Made<T, N> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Made").finish_non_exhaustive()
-    }
-}
-
-impl<T, const N: usize> Made<T, N> {
-    /// What is made of these secrets.
-    ///
-    /// # Errors
-    /// Those of `make`; what was made before then stays.
-    pub fn of<E>(
-        &self,
-        secrets: [Option<Secret>; N],
-        make: impl FnOnce(&[Option<Secret>; N]) -> Result<T, E>,
-    ) -> Result<Arc<T>, E> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, made)) = kept.as_ref().filter(|(of, _)| same(of, &secrets)) {
-            return Ok(Arc::clone(made));
-        }
-        let made = Arc::new(make(&secrets)?);
-        *kept = Some((secrets, Arc::clone(&made)));
-        Ok(made)
-    }
-
-    /// What was made last.
-    pub fn last(&self) -> Option<Arc<T>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().map(|(_, made)| Arc::clone(made))
-    }
-}
-
-fn same<const N: usize>(one: &[Option<Secret>; N], other: &[Option<Secret>; N]) -> bool {
-    one.iter().zip(other).all(|pair| match pair {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.expose_secret() == other.expose_secret(),
-        (one, other) => one.is_none() && other.is_none(),
-    })
-}
-
 type Cached = (Instant, Secret);
 
 /// All Secrets that are mounted below one folder, as `<folder>/<secret>/<key>`.
@@ -116,6 +77,8 @@ pub struct Secrets {
     cache: Arc<Mutex<BTreeMap<SecretKeyRef, Cached>>>,
     /// ConfigMaps are mounted and read in the same way.
     config_maps: Option<Arc<Secrets>>,
+    /// Where what is in Key Vault is read, and what stands for the identity that reads it.
+    vault: Option<(String, Arc<Vault>)>,
     /// All of them, where none is mounted.
     held: Option<Arc<BTreeMap<SecretKeyRef, Secret>>>,
 }
@@ -139,6 +102,30 @@ impl Secrets {
     #[must_use]
     pub fn with_config_maps(self, folder: impl Into<PathBuf>) -> Self {
         Self { config_maps: Some(Arc::new(Self::new(folder))), ..self }
+    }
+
+    pub(crate) fn with_vault(self, identity: String, vault: Arc<Vault>) -> Self {
+        Self { vault: Some((identity, vault)), ..self }
+    }
+
+    /// What stands for the identity that reads what is in Key Vault.
+    pub(crate) fn vault_identity(&self) -> Option<&str> {
+        self.vault.as_ref().map(|(identity, _)| identity.as_str())
+    }
+
+    /// Waits until what is in Key Vault has been read once, or can't be read.
+    pub async fn ready(&self, wanted: &[VaultSecret]) {
+        if let Some((_, vault)) = &self.vault {
+            vault.ready(wanted).await;
+        }
+    }
+
+    /// Reads again what is in Key Vault, after it was refused somewhere. Says whether anything has changed.
+    pub async fn renew(&self, wanted: &[VaultSecret]) -> bool {
+        match &self.vault {
+            Some((_, vault)) => vault.renew(wanted).await,
+            None => false,
+        }
     }
 
     /// The folder.
@@ -190,15 +177,38 @@ impl Secrets {
     ///
     /// # Errors
     /// If it is missing, empty or no text.
-    pub fn text(&self, key: &SecretKeyRef) -> Result<secrecy::SecretString, SecretError> {
+    pub fn text(&self, key: &SecretKeyRef) -> Result<SecretString, SecretError> {
         let bytes = self.bytes(key)?;
         let text = std::str::from_utf8(bytes.expose_secret())
             .map_err(|_| SecretError::NotText { name: key.name.clone(), key: key.key.clone() })?;
-        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+        let text = without_break(text);
         if text.is_empty() {
             return Err(SecretError::Empty { name: key.name.clone(), key: key.key.clone() });
         }
         Ok(text.to_owned().into())
+    }
+
+    /// A secret value, wherever it comes from.
+    ///
+    /// # Errors
+    /// If it is missing, empty or no text.
+    pub fn secret(&self, value: &SecretValue) -> Result<SecretString, SecretError> {
+        match &value.value_from {
+            SecretSource::SecretKeyRef(key) => self.text(key),
+            SecretSource::AzureKeyVault(secret) => self.vaulted(secret),
+        }
+    }
+
+    /// A value in Key Vault, as it was read last.
+    ///
+    /// # Errors
+    /// If it could not be read, or not yet.
+    pub fn vaulted(&self, secret: &VaultSecret) -> Result<SecretString, SecretError> {
+        let Some((_, vault)) = &self.vault else {
+            return Err(SecretError::Vault(VaultError::refused("azureKeyVault needs keyVaultIdentity beside it")));
+        };
+        let value = vault.value(secret).map_err(SecretError::Vault)?;
+        Ok(without_break(value.expose_secret()).to_owned().into())
     }
 
     /// A value that need not be secret: as it is written, or as it stands in a Secret or a ConfigMap now.
@@ -206,13 +216,14 @@ impl Secrets {
     /// # Errors
     /// If the key that it comes from is missing, empty or no text.
     pub fn value(&self, written: Option<&str>, from: Option<&ValueSource>) -> Result<String, SecretError> {
-        let Some(ValueSource { secret_key_ref, config_map_key_ref }) = from else {
+        let Some(ValueSource { secret_key_ref, config_map_key_ref, azure_key_vault }) = from else {
             return Ok(written.unwrap_or_default().to_owned());
         };
-        match (secret_key_ref, config_map_key_ref) {
-            (Some(key), _) => self.text(key).map(|text| text.expose_secret().to_owned()),
-            (None, Some(key)) => self.setting(key),
-            (None, None) => Ok(String::new()),
+        match (secret_key_ref, config_map_key_ref, azure_key_vault) {
+            (Some(key), ..) => self.text(key).map(|text| text.expose_secret().to_owned()),
+            (None, Some(key), _) => self.setting(key),
+            (None, None, Some(secret)) => self.vaulted(secret).map(|text| text.expose_secret().to_owned()),
+            (None, None, None) => Ok(String::new()),
         }
     }
 
@@ -229,57 +240,16 @@ impl Secrets {
             unusable(match error {
                 SecretError::Empty { .. } => "is empty",
                 SecretError::NotText { .. } => "is not UTF-8 text",
-                SecretError::Missing { .. } | SecretError::Setting { .. } => "is missing",
+                SecretError::Missing { .. } | SecretError::Setting { .. } | SecretError::Vault(_) => "is missing",
             })
         })
     }
 }
 
-#[cfg(test)]
-mod tests {
-
-    use super::*;
-
-    #[test]
-    fn missing_empty_and_binary_values_are_told_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let secrets = Secrets::new(folder.path());
-        let key = |key: &str| SecretKeyRef { name: "crm".into(), key: key.into() };
-        assert!(matches!(secrets.text(&key("token")), Err(SecretError::Missing { .. })));
-        std::fs::create_dir(folder.path().join("crm")).unwrap();
-        for (name, value) in [("token", &b"s3cret\n"[..]), ("empty", b""), ("blank", b"\n"), ("binary", &[0xff, 0xfe])]
-        {
-            std::fs::write(folder.path().join("crm").join(name), value).unwrap();
-        }
-        assert_eq!(secrets.text(&key("token")).unwrap().expose_secret(), "s3cret");
-        assert!(matches!(secrets.text(&key("empty")), Err(SecretError::Empty { .. })));
-        assert!(matches!(secrets.text(&key("blank")), Err(SecretError::Empty { .. })));
-        assert!(matches!(secrets.text(&key("binary")), Err(SecretError::NotText { .. })));
-        assert!(!format!("{:?}", secrets).contains("s3cret"));
-    }
-
-    #[test]
-    fn a_value_is_what_is_written_or_what_a_secret_or_a_config_map_holds() {
-        let (secrets, maps) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let read = Secrets::new(secrets.path()).with_config_maps(maps.path());
-        for (folder, name, text) in [(&secrets, "keys", "of a Secret\n"), (&maps, "settings", "of a ConfigMap\n")] {
-            std::fs::create_dir(folder.path().join(name)).unwrap();
-            std::fs::write(folder.path().join(name).join("user"), text).unwrap();
-        }
-        let secret = |name: &str| ValueSource {
-            secret_key_ref: Some(SecretKeyRef { name: name.into(), key: "user".into() }),
-            config_map_key_ref: None,
-        };
-        let map = |name: &str| ValueSource {
-            secret_key_ref: None,
-            config_map_key_ref: Some(ConfigMapKeyRef { name: name.into(), key: "user".into() }),
-        };
-        assert_eq!(read.value(Some("written"), None).unwrap(), "written");
-        assert_eq!(read.value(None, Some(&secret("keys"))).unwrap(), "of a Secret");
-        assert_eq!(read.value(None, Some(&map("settings"))).unwrap(), "of a ConfigMap");
-        // The one is never taken for the other.
-        assert!(read.value(None, Some(&secret("settings"))).is_err());
-        let missing = read.value(None, Some(&map("keys"))).unwrap_err().to_string();
-        assert_eq!(missing, "the key user of the ConfigMap keys is missing");
-    }
+/// A text without one line break at its end.
+fn without_break(text: &str) -> &str {
+    text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use ropeway_crds::{auth::OAuth2, report::TokenReport};
+use ropeway_crds::{auth::OAuth2, azure::AzureIdentity, report::TokenReport};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
@@ -31,9 +31,20 @@ pub struct Tokens(Arc<Mutex<BTreeMap<String, Arc<TokenSource>>>>);
 impl Tokens {
     /// The source of the tokens that this describes.
     pub(crate) fn source(&self, spec: &OAuth2, keyring: &Keyring) -> Arc<TokenSource> {
-        let key = serde_json::to_string(spec).expect("a spec is JSON");
+        // What stands in the vault is somebody else's for another identity.
+        let key = serde_json::to_string(&(spec, keyring.secrets.vault_identity())).expect("a spec is JSON");
+        self.kept(key, || Client::new(spec.clone(), keyring))
+    }
+
+    /// The source of the tokens of this identity.
+    pub(crate) fn identity(&self, identity: &AzureIdentity, keyring: &Keyring) -> Arc<TokenSource> {
+        let key = serde_json::to_string(identity).expect("an identity is JSON");
+        self.kept(key, || Client::of_identity(identity, keyring))
+    }
+
+    fn kept(&self, key: String, make: impl FnOnce() -> Client) -> Arc<TokenSource> {
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(sources.entry(key).or_insert_with(|| Arc::new(TokenSource::new(spec.clone(), keyring))))
+        Arc::clone(sources.entry(key).or_insert_with(|| Arc::new(TokenSource::new(make()))))
     }
 }
 
@@ -56,8 +67,8 @@ struct State {
 }
 
 impl TokenSource {
-    fn new(spec: OAuth2, keyring: &Keyring) -> Self {
-        Self { client: Client::new(spec, keyring), state: Mutex::default(), asking: AsyncMutex::default() }
+    fn new(client: Client) -> Self {
+        Self { client, state: Mutex::default(), asking: AsyncMutex::default() }
     }
 
     /// A token that is good now.
@@ -82,7 +93,11 @@ impl TokenSource {
             Need::Soon(token) => Some(token),
             Need::Now => None,
         };
-        let got = self.ask().await;
+        let got = match self.ask().await {
+            // The vault may hold another secret by now.
+            Err(TokenError::Refused(_) | TokenError::GrantRefused(_)) if self.client.renew().await => self.ask().await,
+            got => got,
+        };
         let mut state = self.state();
         match got {
             Ok(token) => {
@@ -134,6 +149,7 @@ impl TokenSource {
     }
 
     async fn ask(&self) -> Result<AccessToken, TokenError> {
+        self.client.ready().await;
         let material = self.client.material()?;
         {
             let mut state = self.state();

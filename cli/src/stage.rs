@@ -113,5 +113,6 @@ fn references(manifests: &Manifests) -> offline::Manifests {
             .iter()
             .map(|map| (map.name_any(), map.data.clone().unwrap_or_default()))
             .collect(),
+        azure: manifests.azure.clone(),
     }
 }

@@ -38,6 +38,10 @@ pub enum Cause {
     Credentials,
     /// No access token can be had just now.
     Token,
+    /// A secret of Key Vault can't be read until somebody changes something.
+    Vault,
+    /// A secret of Key Vault can't be read just now.
+    VaultAway,
     /// It answers 403 or 410 to one record after another.
     Gone,
     /// What it takes in a day is used up.
@@ -59,6 +63,8 @@ impl Cause {
             Self::Errors => "Errors",
             Self::Credentials => "Credentials",
             Self::Token => "Token",
+            Self::Vault => "Vault",
+            Self::VaultAway => "VaultAway",
             Self::Gone => "Gone",
             Self::Quota => "Quota",
             Self::Rule => "Rule",

@@ -6,14 +6,17 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::secret_ref::{SecretKeyRef, SecretNameRef, SecretValue, Value};
+use crate::{
+    azure::AzureIdentity,
+    secret_ref::{SecretKeyRef, SecretNameRef, SecretValue, Value},
+};
 
 pub use oauth2::{ClientAssertion, ClientSecretPlace, Grant, JwtBearer, OAuth2, SigningAlgorithm, TokenParameter};
 
 /// The credentials of a Destination: exactly one kind.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.bearer), has(self.basic), has(self.apiKey), has(self.oauth2)].filter(given, given).size() == 1").message("give exactly one of bearer, basic, apiKey and oauth2"))]
+#[x_kube(validation = Rule::new("[has(self.bearer), has(self.basic), has(self.apiKey), has(self.oauth2), has(self.azure)].filter(given, given).size() == 1").message("give exactly one of bearer, basic, apiKey, oauth2 and azure"))]
 #[serde(rename_all = "camelCase")]
 pub struct Auth {
     /// A token in `Authorization: Bearer …` (RFC 6750).
@@ -25,6 +28,9 @@ pub struct Auth {
     /// An access token of an OAuth 2.0 authorization server.
     #[serde(rename = "oauth2")]
     pub oauth2: Option<OAuth2>,
+    /// An access token of Microsoft Entra ID.
+    #[x_kube(validation = Rule::new("has(self.scope)").message("azure needs a scope, as https://RESOURCE/.default"))]
+    pub azure: Option<AzureIdentity>,
 }
 
 /// A bearer token.
@@ -84,15 +90,16 @@ impl Auth {
 
     /// Every Secret key that these credentials need.
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
-        let Self { bearer, basic, api_key, oauth2 } = self;
+        let Self { bearer, basic, api_key, oauth2, azure } = self;
         let mut keys: Vec<&SecretKeyRef> = Vec::new();
-        keys.extend(bearer.iter().map(|bearer| bearer.token.key()));
+        keys.extend(bearer.iter().filter_map(|bearer| bearer.token.key()));
         if let Some(basic) = basic {
             keys.extend(basic.username.key());
-            keys.extend(basic.password.iter().map(SecretValue::key));
+            keys.extend(basic.password.iter().filter_map(SecretValue::key));
         }
-        keys.extend(api_key.iter().map(|api_key| api_key.value.key()));
-        keys.into_iter().cloned().chain(oauth2.iter().flat_map(OAuth2::secret_keys)).collect()
+        keys.extend(api_key.iter().filter_map(|api_key| api_key.value.key()));
+        let oauth2 = oauth2.iter().flat_map(OAuth2::secret_keys);
+        keys.into_iter().cloned().chain(oauth2).chain(azure.iter().flat_map(AzureIdentity::secret_keys)).collect()
     }
 }
 

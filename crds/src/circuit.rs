@@ -123,7 +123,8 @@ fn due(record: &CircuitRecord, now: Timestamp) -> CircuitRecord {
 
 fn opened(record: &CircuitRecord, cause: Cause, reason: &str, policy: &BreakerPolicy, now: Timestamp) -> CircuitRecord {
     let pause = SignedDuration::try_from(policy.open_duration.std()).unwrap_or(SignedDuration::MAX);
-    let mounted = matches!(cause, Cause::Credentials | Cause::Token | Cause::Configuration);
+    let mounted =
+        matches!(cause, Cause::Credentials | Cause::Token | Cause::Vault | Cause::VaultAway | Cause::Configuration);
     let pause = match cause {
         _ if mounted => pause.min(MOUNTED_PAUSE),
         Cause::Quota => pause.max(QUOTA_PAUSE),

@@ -72,6 +72,12 @@ words! {
         CredentialsRefused,
         /// No access token can be had: its server does not answer, or fails.
         TokenUnavailable,
+        /// A secret of Azure Key Vault is missing, disabled or not ours to read, or the vault does not know our identity.
+        KeyVaultRefused,
+        /// Azure Key Vault can't be asked just now.
+        KeyVaultUnavailable,
+        /// An identity of Azure is named that workers may not use.
+        IdentityNotAllowed,
         /// A person must consent, or the refresh token is refused.
         ConsentNeeded,
         /// Credentials are accepted, or were not refused yet.

@@ -7,6 +7,15 @@ use kube::CustomResourceExt;
 
 use crate::{Destination, Integration};
 
+/// What is told in one sentence: Kubernetes' own types, and what stands a second time in an Integration or as a whole in a
+/// Destination.
+const SHORT: [&[&str]; 4] = [
+    &["spec", "template"],
+    &["spec", "source", "request", "verification"],
+    &["spec", "source", "poll", "auth"],
+    &["spec", "source", "batch", "from", "http", "auth"],
+];
+
 /// The CRDs of all kinds.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     let mut definitions = vec![Integration::crd(), Destination::crd()];
@@ -15,10 +24,12 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
             let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
             if let Some(schema) = schema {
                 clean(schema);
-                let spec = schema.properties.as_mut().and_then(|properties| properties.get_mut("spec"));
-                let template = spec.and_then(|spec| spec.properties.as_mut()?.get_mut("template"));
-                if let Some(template) = template {
-                    shorten(template);
+                for place in SHORT {
+                    let found =
+                        place.iter().try_fold(&mut *schema, |node, step| node.properties.as_mut()?.get_mut(*step));
+                    if let Some(found) = found {
+                        shorten(found);
+                    }
                 }
             }
         }
@@ -49,9 +60,8 @@ fn clean(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// Leaves the first sentence of each description. The types that Kubernetes brings into the template are described in a
-/// fifth of the room that an object may take in `kubectl apply`'s annotation (256 KiB), and `kubectl explain pod.spec` tells
-/// it all.
+/// Leaves the first sentence of each description, because of the room that an object may take in `kubectl apply`'s annotation
+/// (256 KiB).
 fn shorten(schema: &mut JSONSchemaProps) {
     if let Some((first, _)) = schema.description.as_deref().and_then(|text| text.split_once(". ")) {
         schema.description = Some(format!("{first}."));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     auth::{Auth, Tls},
+    azure::AzureIdentity,
     delivery::Delivery,
     limits::{Batching, CircuitBreaker, Idempotency, RateLimit},
     proof::CredentialsProbe,
@@ -63,6 +64,9 @@ pub struct DestinationSpec {
     pub auth: Option<Auth>,
     /// Certificates beyond the public ones.
     pub tls: Option<Tls>,
+    /// The identity by which workers read what `azureKeyVault` names here.
+    #[x_kube(validation = Rule::new("!has(self.scope)").message("keyVaultIdentity has no scope: that follows from the vault"))]
+    pub key_vault_identity: Option<AzureIdentity>,
     /// Deadline, retries and the meaning of answers; an Integration may override them.
     pub delivery: Option<Delivery>,
     /// When a destination that fails is left alone.
@@ -95,10 +99,11 @@ impl DestinationSpec {
     }
 
     fn keys(&self, of_auth: fn(&Auth) -> Vec<SecretKeyRef>) -> Vec<SecretKeyRef> {
-        let Self { provider, auth, tls, .. } = self;
+        let Self { provider, auth, tls, key_vault_identity, .. } = self;
         let mut keys: Vec<SecretKeyRef> = provider.secret_keys();
         keys.extend(auth.iter().flat_map(of_auth));
         keys.extend(tls.iter().flat_map(Tls::secret_keys));
+        keys.extend(key_vault_identity.iter().flat_map(AzureIdentity::secret_keys));
         keys.sort();
         keys.dedup();
         keys

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    azure::AzureIdentity,
     delivery::Delivery,
     duration::{ByteSize, Duration},
     mapping::{Dedup, Expression, Mapping, MappingTest, Ordering},
@@ -94,6 +95,9 @@ pub struct IntegrationSpec {
     pub storage: Option<Storage>,
     /// What becomes of events when the Integration is deleted. Default Drain.
     pub deletion_policy: Option<DeletionPolicy>,
+    /// The identity by which workers read what `azureKeyVault` names in the source.
+    #[x_kube(validation = Rule::new("!has(self.scope)").message("keyVaultIdentity has no scope: that follows from the vault"))]
+    pub key_vault_identity: Option<AzureIdentity>,
     /// What may be said about the worker pods.
     pub template: Option<Template>,
 }

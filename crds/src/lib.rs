@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   integration.rs  destination.rs          what users apply
-//!     source.rs mapping.rs delivery.rs limits.rs provider.rs auth.rs secret_ref.rs template.rs
+//!     source.rs mapping.rs delivery.rs limits.rs provider.rs auth.rs azure.rs secret_ref.rs template.rs
 //!   status.rs  condition.rs  counters.rs    what comes back
 //!   names.rs  worker_config.rs  report.rs  account.rs  circuit.rs  poll.rs  cursor.rs  schedule.rs   what operator and workers say to each other
 //!   definition.rs                           the CRDs as they are installed
@@ -12,6 +12,7 @@
 
 pub mod account;
 pub mod auth;
+pub mod azure;
 pub mod batch_run;
 pub mod circuit;
 pub mod condition;

@@ -161,11 +161,16 @@ impl Provider {
         given.into_iter().flatten().next()
     }
 
+    /// The secrets that requests to a vendor hold beside our credentials.
+    pub fn vendor_secrets(&self) -> impl Iterator<Item = &SecretValue> {
+        self.segment.iter().flat_map(|segment| &segment.write_key)
+    }
+
     /// Every Secret key that the provider itself needs.
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
         let http = self.http.iter().flat_map(HttpProvider::secret_keys);
-        let webhook = self.webhook.iter().flat_map(|webhook| &webhook.signing.keys).map(SecretValue::key);
-        let segment = self.segment.iter().flat_map(|segment| &segment.write_key).map(SecretValue::key);
+        let webhook = self.webhook.iter().flat_map(|webhook| &webhook.signing.keys).filter_map(SecretValue::key);
+        let segment = self.vendor_secrets().filter_map(SecretValue::key);
         http.chain(webhook).chain(segment).cloned().collect()
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     DestinationSpec, IntegrationSpec,
     auth::Auth,
+    azure::{AzureIdentity, VaultSecret},
     provider::Provider,
     secret_ref::{ConfigMapKeyRef, SecretKeyRef},
 };
@@ -42,17 +43,77 @@ pub fn settings(part: &impl Serialize, field: &str) -> Vec<(String, ConfigMapKey
     found
 }
 
+/// The secrets of Key Vault that values of an Integration's source come from, each with its field.
+pub fn source_vault_secrets(spec: &IntegrationSpec) -> Vec<(String, VaultSecret)> {
+    vault_secrets(&spec.source, "spec.source")
+}
+
+/// The secrets of Key Vault that values of a Destination come from, each with its field.
+pub fn destination_vault_secrets(spec: &DestinationSpec) -> Vec<(String, VaultSecret)> {
+    account_vault_secrets(&spec.provider, spec.auth.as_ref())
+}
+
+/// The same of a Destination's parts.
+pub fn account_vault_secrets(provider: &Provider, auth: Option<&Auth>) -> Vec<(String, VaultSecret)> {
+    let mut found = vault_secrets(provider, "spec.provider");
+    found.extend(auth.into_iter().flat_map(|auth| vault_secrets(auth, "spec.auth")));
+    found
+}
+
+/// The secrets of Key Vault that values in a part of a spec come from.
+pub fn vault_secrets(part: &impl Serialize, field: &str) -> Vec<(String, VaultSecret)> {
+    let mut found = Vec::new();
+    walk(&value(part), field, &mut |place, node| {
+        if place.ends_with(".valueFrom")
+            && let Some(Value::String(identifier)) = node.get("azureKeyVault")
+        {
+            found.push((format!("{place}.azureKeyVault"), VaultSecret(identifier.clone())));
+        }
+    });
+    found
+}
+
+/// The identities of Entra ID in an Integration: that of its vaults, and those in its source.
+pub fn source_identities(spec: &IntegrationSpec) -> Vec<(String, AzureIdentity)> {
+    let vaults = spec.key_vault_identity.iter().map(|it| ("spec.keyVaultIdentity".to_owned(), it.clone()));
+    vaults.chain(identities(&spec.source, "spec.source")).collect()
+}
+
+/// The identities of Entra ID in a Destination.
+pub fn destination_identities(spec: &DestinationSpec) -> Vec<(String, AzureIdentity)> {
+    let vaults = spec.key_vault_identity.iter().map(|it| ("spec.keyVaultIdentity".to_owned(), it.clone()));
+    let auth = spec.auth.iter().flat_map(|auth| identities(auth, "spec.auth"));
+    vaults.chain(auth).collect()
+}
+
+fn identities(part: &impl Serialize, field: &str) -> Vec<(String, AzureIdentity)> {
+    let mut found = Vec::new();
+    let auth = value(part);
+    let mut see = |place: &str, node: &Value| {
+        if place.ends_with(".auth.azure")
+            && let Ok(identity) = serde_json::from_value(node.clone())
+        {
+            found.push((place.to_owned(), identity));
+        }
+    };
+    walk(&auth, field, &mut see);
+    found
+}
+
 /// The field of an Integration's source that names a Secret's key.
 pub fn source_secret_field(spec: &IntegrationSpec, key: &SecretKeyRef) -> Option<String> {
-    secret_field(&spec.source, "spec.source", key)
+    let vaults = || spec.key_vault_identity.as_ref().and_then(|it| secret_field(it, "spec.keyVaultIdentity", key));
+    secret_field(&spec.source, "spec.source", key).or_else(vaults)
 }
 
 /// The field of a Destination that names a Secret's key.
 pub fn destination_secret_field(spec: &DestinationSpec, key: &SecretKeyRef) -> Option<String> {
-    let DestinationSpec { provider, auth, tls, .. } = spec;
+    let DestinationSpec { provider, auth, tls, key_vault_identity, .. } = spec;
     let provider = secret_field(provider, "spec.provider", key);
     let auth = || auth.as_ref().and_then(|auth| secret_field(auth, "spec.auth", key));
-    provider.or_else(auth).or_else(|| tls.as_ref().and_then(|tls| secret_field(tls, "spec.tls", key)))
+    let tls = || tls.as_ref().and_then(|tls| secret_field(tls, "spec.tls", key));
+    let vaults = || key_vault_identity.as_ref().and_then(|it| secret_field(it, "spec.keyVaultIdentity", key));
+    provider.or_else(auth).or_else(tls).or_else(vaults)
 }
 
 /// The first field in which a part names this key, or the Secret as a whole.
@@ -121,6 +182,31 @@ mod tests {
                 ("spec.auth.basic.username.valueFrom.configMapKeyRef", "user"),
             ]
         );
+    }
+
+    #[test]
+    fn secrets_of_a_vault_and_identities_are_found_with_their_fields() {
+        let vault = |name: &str| json!({ "azureKeyVault": format!("https://crm.vault.azure.net/secrets/{name}") });
+        let identity = json!({
+            "tenantId": "t", "clientId": "c", "credential": { "certificateRef": { "name": "app" } },
+        });
+        let mut azure = identity.clone();
+        azure["scope"] = json!("https://crm.example/.default");
+        let spec: DestinationSpec = serde_json::from_value(json!({
+            "provider": { "http": {
+                "url": "https://a.example", "headers": [{ "name": "X-Team", "valueFrom": vault("team") }],
+            } },
+            "auth": { "azure": azure },
+            "keyVaultIdentity": identity,
+        }))
+        .unwrap();
+        let fields: Vec<String> = destination_vault_secrets(&spec).into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["spec.provider.http.headers[X-Team].valueFrom.azureKeyVault"]);
+        let fields: Vec<String> = destination_identities(&spec).into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["spec.keyVaultIdentity", "spec.auth.azure"]);
+        let fields: Vec<String> =
+            spec.secret_keys().iter().filter_map(|key| destination_secret_field(&spec, key)).collect();
+        assert_eq!(fields, ["spec.auth.azure.credential.certificateRef"; 2]);
     }
 
     #[test]

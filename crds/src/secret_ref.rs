@@ -4,11 +4,13 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::azure::VaultSecret;
+
 /// One key of one Secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
-    /// Name of the Secret, in the namespace of this object.
+    /// Name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Key within the Secret's data.
@@ -16,12 +18,14 @@ pub struct SecretKeyRef {
     pub key: String,
 }
 
-/// Where a secret value comes from.
+/// Where a secret value comes from: exactly one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct SecretSource {
-    /// A key of a Secret in the namespace of this object. It is mounted into the worker and read again when it changes.
-    pub secret_key_ref: SecretKeyRef,
+pub enum SecretSource {
+    /// A key of a Secret in this namespace.
+    SecretKeyRef(SecretKeyRef),
+    /// A secret of Azure Key Vault, by its identifier.
+    AzureKeyVault(VaultSecret),
 }
 
 /// A value that is secret and therefore never written in the object itself.
@@ -33,29 +37,34 @@ pub struct SecretValue {
 }
 
 impl SecretValue {
-    /// The Secret key behind this value.
-    pub fn key(&self) -> &SecretKeyRef {
-        &self.value_from.secret_key_ref
+    /// The Secret key behind this value, if it comes from one.
+    pub fn key(&self) -> Option<&SecretKeyRef> {
+        match &self.value_from {
+            SecretSource::SecretKeyRef(key) => Some(key),
+            SecretSource::AzureKeyVault(_) => None,
+        }
     }
 }
 
 /// Where a value comes from that need not be secret: exactly one place.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.secretKeyRef) != has(self.configMapKeyRef)").message("give exactly one of secretKeyRef and configMapKeyRef"))]
+#[x_kube(validation = Rule::new("[has(self.secretKeyRef), has(self.configMapKeyRef), has(self.azureKeyVault)].filter(given, given).size() == 1").message("give exactly one of secretKeyRef, configMapKeyRef and azureKeyVault"))]
 #[serde(rename_all = "camelCase")]
 pub struct ValueSource {
-    /// A key of a Secret in the namespace of this object. It is mounted into the worker and read again when it changes.
+    /// A key of a Secret in this namespace.
     pub secret_key_ref: Option<SecretKeyRef>,
-    /// A key of a ConfigMap in the namespace of this object. It is mounted into the worker and read again when it changes.
+    /// A key of a ConfigMap in this namespace.
     pub config_map_key_ref: Option<ConfigMapKeyRef>,
+    /// A secret of Azure Key Vault, by its identifier.
+    pub azure_key_vault: Option<VaultSecret>,
 }
 
 /// Where a value comes from that must not be secret, since it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapSource {
-    /// A key of a ConfigMap in the namespace of this object. It is mounted into the worker and read again when it changes.
+    /// A key of a ConfigMap in this namespace.
     pub config_map_key_ref: ConfigMapKeyRef,
 }
 
@@ -83,7 +92,7 @@ impl Value {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapKeyRef {
-    /// Name of the ConfigMap, in the namespace of this object.
+    /// Name of the ConfigMap.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Key within the ConfigMap's data.
@@ -95,7 +104,7 @@ pub struct ConfigMapKeyRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretNameRef {
-    /// Name of the Secret, in the namespace of this object.
+    /// Name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     auth::{Auth, Tls},
+    azure::{AzureIdentity, AzureSettings},
     delivery::DeliveryPolicy,
     duration::{ByteSize, Duration},
     integration::Mode,
@@ -34,6 +35,9 @@ pub struct WorkerConfig {
     pub namespace_uid: ShortUid,
     /// Address ranges (CIDR) that destinations may resolve to although they are private.
     pub allowed_private_ranges: Vec<String>,
+    /// What the administrator decided about Azure.
+    #[serde(default, skip_serializing_if = "AzureSettings::is_default")]
+    pub azure: AzureSettings,
     /// The Integrations that this worker serves.
     pub integrations: Vec<IntegrationConfig>,
 }
@@ -60,6 +64,9 @@ pub struct IntegrationConfig {
     pub uid: ShortUid,
     /// Where events come from.
     pub source: SourceConfig,
+    /// The identity by which what its source names in Key Vault is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_vault_identity: Option<AzureIdentity>,
     /// Attributes of events that carry none.
     pub event: EventDefaults,
     /// The shape that events are expected to have.
@@ -195,6 +202,9 @@ pub struct LaneConfig {
     pub token_of: Option<String>,
     /// Certificates beyond the public ones.
     pub tls: Option<Tls>,
+    /// The identity by which what the Destination names in Key Vault is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_vault_identity: Option<AzureIdentity>,
     /// Deadline, budget and the meaning of answers.
     pub delivery: DeliveryPolicy,
     /// When the destination is left alone.

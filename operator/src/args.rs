@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::{ArgAction, Parser, ValueEnum};
 use ipnet::IpNet;
+use ropeway_crds::azure::AzureSettings;
 
 /// Which Secrets of their namespace Integrations and Destinations may name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -55,9 +56,42 @@ pub struct Args {
     /// `ropeway.dev/use: allowed`.
     #[arg(long, env = "ROPEWAY_SECRET_ACCESS", value_enum, default_value_t)]
     pub secret_access: SecretAccess,
+    /// A namespace whose workers may use the managed identities of their nodes; may be given more than once, `*` means all.
+    #[arg(
+        long = "azure-managed-identity-namespace",
+        env = "ROPEWAY_AZURE_MANAGED_IDENTITY_NAMESPACES",
+        value_delimiter = ','
+    )]
+    pub azure_managed_identity_namespaces: Vec<String>,
+    /// Where tokens of Entra ID are asked for, for identities that name no cloud.
+    #[arg(long, env = "ROPEWAY_AZURE_AUTHORITY_HOST")]
+    pub azure_authority_host: Option<String>,
+    /// A host that may be asked as a vault although it is outside of Microsoft's domains; may be given more than once.
+    #[arg(long = "azure-vault-host", env = "ROPEWAY_AZURE_VAULT_HOSTS", value_delimiter = ',')]
+    pub azure_vault_hosts: Vec<String>,
+}
+
+/// What those who write Integrations and Destinations in a namespace may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Secrets.
+    pub secrets: SecretAccess,
+    /// Identities and vaults.
+    pub azure: AzureSettings,
 }
 
 impl Args {
+    /// What may be used in a namespace.
+    pub fn trust(&self, namespace: &str) -> Trust {
+        let named = self.azure_managed_identity_namespaces.iter();
+        let azure = AzureSettings {
+            managed_identity: named.into_iter().any(|given| given == "*" || given == namespace),
+            authority_host: self.azure_authority_host.clone().filter(|host| !host.is_empty()),
+            vault_hosts: self.azure_vault_hosts.iter().filter(|host| !host.is_empty()).cloned().collect(),
+        };
+        Trust { secrets: self.secret_access, azure }
+    }
+
     /// How often counters are written.
     pub fn status_interval(&self) -> Duration {
         Duration::from_secs(self.status_seconds)
@@ -80,5 +114,11 @@ mod tests {
         let labelled = Args::try_parse_from(["ropeway-operator", "--secret-access", "Labelled"]).unwrap();
         assert_eq!(labelled.secret_access, SecretAccess::Labelled);
         assert!(Args::try_parse_from(["ropeway-operator", "--allow-private-range", "10.0.0.0/33"]).is_err());
+        assert_eq!(args.trust("a").azure, AzureSettings::default());
+        let nodes = ["ropeway-operator", "--azure-managed-identity-namespace", "a"];
+        let nodes = Args::try_parse_from(nodes).unwrap();
+        assert!(nodes.trust("a").azure.managed_identity && !nodes.trust("b").azure.managed_identity);
+        let all = Args::try_parse_from(["ropeway-operator", "--azure-managed-identity-namespace", "*"]).unwrap();
+        assert!(all.trust("b").azure.managed_identity);
     }
 }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use ropeway_crds::{
-    Destination, Integration, condition::Finding, reference::destination_settings, status::IntegrationStatus,
+    Destination, Integration, azure::AzureSettings, condition::Finding, reference::destination_settings,
+    status::IntegrationStatus,
 };
 use ropeway_mapping::compile;
 
@@ -35,6 +36,8 @@ pub struct Manifests {
     pub secrets: BTreeMap<String, BTreeSet<String>>,
     /// The ConfigMaps by name.
     pub config_maps: BTreeMap<String, BTreeMap<String, String>>,
+    /// What an administrator would have decided about Azure.
+    pub azure: AzureSettings,
 }
 
 /// Checks an Integration against manifests. Expressions are compiled in this process: files of one's own are trusted.
@@ -69,6 +72,7 @@ pub fn resolve_manifests(
         destinations,
         service_account: None,
         claim: None,
+        azure: manifests.azure.clone(),
     };
     resolve(&observed, &|source, purpose| compile(source, purpose).map_err(CompileFault::Refused))
 }

@@ -12,6 +12,7 @@
 //! A missing program is an error that names the command which installs it; nothing is ever skipped.
 
 pub mod api_server;
+pub mod azure;
 mod certificates;
 pub mod cluster;
 mod control_plane;

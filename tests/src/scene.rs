@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use ropeway_cli::dev::local::{Local, LocalIntegration};
-use ropeway_crds::{Integration, integration::State, status::IntegrationStatus};
+use ropeway_crds::{Integration, azure::AzureSettings, integration::State, status::IntegrationStatus};
 use ropeway_operator::{
     integration::{
         apply::RemovedLane,
@@ -149,7 +149,7 @@ impl Scene {
         for (name, key, value) in &secrets {
             mount(&scratch, "secrets", name, key, value)?;
         }
-        let mounted = Mounted { secrets, config_maps: Vec::new() };
+        let mounted = Mounted { secrets, config_maps: Vec::new(), azure: AzureSettings::default() };
         let account = json!({ "circuitBreaker": { "failureThreshold": 1000, "minimumRequests": 100_000 } });
         let plan = staged(&scratch, &receiver, &spec, &account, &urls, &mounted)?.plan;
         let mut scene = Self {
@@ -181,6 +181,11 @@ impl Scene {
         let applied = offline::apply_streams(&self.jetstream, &self.plan.jetstream).await;
         self.removed = applied.map_err(|error| Error::Scene(error.to_string()))?.removed;
         Ok(())
+    }
+
+    /// Changes what an administrator decides about Azure; then `apply`.
+    pub fn azure(&mut self) -> &mut AzureSettings {
+        &mut self.mounted.azure
     }
 
     /// Empties the lanes that the spec no longer has into the dead letters, as the operator does.

@@ -9,6 +9,7 @@ mod probe;
 mod prove;
 mod request;
 pub mod search;
+mod waits;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -23,7 +24,11 @@ use ropeway_auth::{
     secret::{SecretError, Secrets},
 };
 use ropeway_crds::{
-    account::Cause, names::ShortUid, reference::account_settings, secret_ref::ConfigMapKeyRef,
+    account::Cause,
+    azure::VaultSecret,
+    names::ShortUid,
+    reference::{account_settings, account_vault_secrets},
+    secret_ref::ConfigMapKeyRef,
     worker_config::LaneConfig,
 };
 use ropeway_mapping::{EventAttributes, Program};
@@ -38,7 +43,7 @@ use crate::{
     io::jetstream::Broker,
     lane::Trial,
     map::Record,
-    provider::{self, Failure, Fate, Invalid, Item, Known, Outcome, Vendor, Verdict, http::Frame},
+    provider::{self, Fate, Invalid, Item, Known, Outcome, Vendor, Verdict, http::Frame},
 };
 
 /// What a lane needs to deliver.
@@ -52,6 +57,8 @@ pub struct Deliverer {
     vendor: Option<Box<dyn Vendor>>,
     /// The keys of ConfigMaps that values come from.
     settings: Vec<ConfigMapKeyRef>,
+    /// What of its requests is in Key Vault.
+    vaulted: Vec<VaultSecret>,
     door: HttpDoor,
     broker: Broker,
     /// What all requests have in common, where nothing of it comes from a Secret.
@@ -111,6 +118,7 @@ impl Deliverer {
         broker: Broker,
         shadow_of: Option<ShortUid>,
     ) -> Self {
+        let keyring = &keyring.with_vault(config.key_vault_identity.as_ref());
         let vendor = provider::vendor(&config.provider);
         let door = keyring.door(config.tls.clone());
         // What a vendor says of each of two thousand records has to be read to its end.
@@ -120,9 +128,11 @@ impl Deliverer {
             None => keyring.credentials(auth),
         });
         let secrets = keyring.secrets.clone();
-        let settings = account_settings(&config.provider, config.auth.as_ref());
-        let (settings, frame) = (settings.into_iter().map(|(_, key)| key).collect(), OnceLock::new());
-        Self { config, outcomes, secrets, credentials, vendor, settings, door, broker, shadow_of, frame }
+        let settings =
+            account_settings(&config.provider, config.auth.as_ref()).into_iter().map(|(_, key)| key).collect();
+        let vaulted = account_vault_secrets(&config.provider, None).into_iter().map(|(_, secret)| secret).collect();
+        let frame = OnceLock::new();
+        Self { config, outcomes, secrets, credentials, vendor, settings, vaulted, door, broker, shadow_of, frame }
     }
 
     /// A record in the shape in which it is sent.
@@ -284,17 +294,4 @@ impl Deliverer {
         };
         (Answered { outcome, each, sign }, response)
     }
-}
-
-fn missing(error: SecretError) -> Outcome {
-    let cause = match error {
-        SecretError::Setting { .. } => Cause::Configuration,
-        _ => Cause::Credentials,
-    };
-    Outcome::Hold { cause, failure: Failure::silent(error.to_string()) }
-}
-
-/// The configuration can't be used at all. Nothing is wrong with the event, so it waits.
-fn unusable(message: String) -> Outcome {
-    Outcome::Hold { cause: Cause::Configuration, failure: Failure::silent(message) }
 }

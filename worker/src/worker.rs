@@ -85,6 +85,7 @@ impl Worker {
             broker: broker.clone(),
         };
         let keyring = Keyring::new(secrets.clone(), Arc::clone(&prepared.addresses));
+        let keyring = keyring.with_azure(prepared.config.azure.clone());
         let shared = Shared { prepared: &prepared, name, keyring: &keyring, broker: &broker };
         let programs = prepared.event_ids.iter().cloned().zip(prepared.replies.iter().cloned());
         let parts = prepared.config.integrations.iter().zip(&prepared.mappings).zip(programs);
@@ -159,6 +160,8 @@ impl Worker {
             },
             state_sender,
         ));
+        let keyring = shared.keyring.with_vault(integration.key_vault_identity.as_ref());
+        let shared = &Shared { keyring: &keyring, ..*shared };
         self.add_source(shared, integration, source::Inputs { compiled, state, problem: problem_sender });
     }
 

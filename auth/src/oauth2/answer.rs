@@ -101,22 +101,11 @@ fn granted(spec: &OAuth2, response: &Response, asked: Asked) -> Result<Grant, To
         return Err(TokenError::Refused(message));
     }
     let told = expires_in.as_ref().and_then(seconds);
-    let lasts = told.map(|told| told.clamp(Duration::from_secs(1), LONGEST));
-    let lasts = lasts.unwrap_or_else(|| spec.max_age.map_or(UNTOLD, |age| age.std()));
-    // Servers count in whole seconds and round the time of issue down.
-    let good_for = lasts.checked_sub(ROUNDING).filter(|left| *left >= ROUNDING).unwrap_or(lasts / 2);
-    let early = spec.refresh_before.map_or((lasts / 10).min(EARLY), |before| before.std());
-    // A token that would have to be renewed at once is used for half of its life.
-    let use_for = good_for.checked_sub(early).filter(|left| !left.is_zero()).unwrap_or(good_for / 2);
-    let expires = told.and_then(|_| asked.time.checked_add(SignedDuration::try_from(lasts).ok()?).ok());
-    let access = AccessToken {
-        value: access_token.into(),
-        asked: asked.instant,
-        renew: asked.instant + use_for,
-        ends: asked.instant + good_for,
-        expires,
-        instance_url,
-    };
+    let told = told.or_else(|| spec.max_age.map(|age| age.std())).map(|lasts| (lasts, told.is_some()));
+    let token =
+        lasting(access_token.into(), told.map(|(lasts, _)| lasts), spec.refresh_before.map(|it| it.std()), asked);
+    let expires = token.expires.filter(|_| told.is_some_and(|(_, by_server)| by_server));
+    let access = AccessToken { expires, instance_url, ..token };
     let lasts = refresh_token_expires_in.as_ref().and_then(seconds).filter(|lasts| !lasts.is_zero());
     let consent_expires = lasts.and_then(|lasts| asked.time.checked_add(SignedDuration::try_from(lasts).ok()?).ok());
     Ok(Grant {
@@ -124,6 +113,29 @@ fn granted(spec: &OAuth2, response: &Response, asked: Asked) -> Result<Grant, To
         refresh: refresh_token.filter(|token| !token.is_empty()).map(SecretString::from),
         consent_expires,
     })
+}
+
+/// A token that lasts so long, as far as that is known. It is renewed `early`, or a tenth of its life before its end.
+pub(crate) fn lasting(
+    value: SecretString,
+    told: Option<Duration>,
+    early: Option<Duration>,
+    asked: Asked,
+) -> AccessToken {
+    let lasts = told.map_or(UNTOLD, |told| told.clamp(Duration::from_secs(1), LONGEST));
+    // Servers count in whole seconds and round the time of issue down.
+    let good_for = lasts.checked_sub(ROUNDING).filter(|left| *left >= ROUNDING).unwrap_or(lasts / 2);
+    let early = early.unwrap_or_else(|| (lasts / 10).min(EARLY));
+    // A token that would have to be renewed at once is used for half of its life.
+    let use_for = good_for.checked_sub(early).filter(|left| !left.is_zero()).unwrap_or(good_for / 2);
+    AccessToken {
+        value,
+        asked: asked.instant,
+        renew: asked.instant + use_for,
+        ends: asked.instant + good_for,
+        expires: told.and_then(|_| asked.time.checked_add(SignedDuration::try_from(lasts).ok()?).ok()),
+        instance_url: None,
+    }
 }
 
 /// Some servers write numbers as text.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::assertion::sign;
-use crate::{http::Request, token::TokenError};
+use crate::{azure::certificate::Certificate, http::Request, token::TokenError};
 
 /// How long a statement is good: some servers refuse more than three minutes.
 const STATEMENT_LASTS: i64 = 120;
@@ -27,6 +27,10 @@ pub struct Material {
     pub grant_key: Option<SecretString>,
     /// The subject of the grant's statement.
     pub subject: Option<String>,
+    /// A statement of the client that is made elsewhere.
+    pub client_statement: Option<SecretString>,
+    /// What such a statement is made with.
+    pub(crate) certificate: Option<Certificate>,
 }
 
 /// What is exchanged for a token.
@@ -116,8 +120,8 @@ pub fn request(
             if let Some(secret) = secret {
                 form.append_pair("client_secret", secret.expose_secret());
             }
-            if let Some(assertion) = assertion {
-                let statement = client_statement(assertion, endpoint, material, moment)?;
+            let made = assertion.as_ref().map(|assertion| client_statement(assertion, endpoint, material, moment));
+            if let Some(statement) = made.transpose()?.as_ref().or(material.client_statement.as_ref()) {
                 form.append_pair("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
                 form.append_pair("client_assertion", statement.expose_secret());
             }
@@ -143,20 +147,29 @@ pub fn request(
 
 /// What a server may echo and nobody else may see.
 pub fn secrets<'a>(exchange: Exchange<'a>, material: &'a Material) -> Vec<&'a SecretString> {
-    let Material { client_id: _, client_secret, client_key, grant_key, subject: _ } = material;
+    let Material { client_id: _, client_secret, client_key, grant_key, subject: _, client_statement, certificate } =
+        material;
+    let certificate = certificate.iter().map(|held| &held.key);
     let exchanged = match exchange {
         Exchange::Own => vec![],
         Exchange::Refresh(token) => vec![token],
         Exchange::Code { code, verifier, redirect: _ } => vec![code, verifier],
     };
-    client_secret.iter().chain(client_key).chain(grant_key).chain(exchanged).collect()
+    client_secret
+        .iter()
+        .chain(client_key)
+        .chain(grant_key)
+        .chain(client_statement)
+        .chain(certificate)
+        .chain(exchanged)
+        .collect()
 }
 
 fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-fn claims(issuer: &str, subject: &str, audience: &str, fresh: &str, now: Timestamp) -> Map<String, Value> {
+pub(crate) fn claims(issuer: &str, subject: &str, audience: &str, fresh: &str, now: Timestamp) -> Map<String, Value> {
     let now = now.as_second();
     Map::from_iter([
         ("iss".into(), issuer.into()),

@@ -40,6 +40,8 @@ fn material(secret: Option<&str>, pem: Option<&str>) -> Material {
         client_key: pem.map(secret_of),
         grant_key: pem.map(secret_of),
         subject: Some("user@example.com".into()),
+        client_statement: None,
+        certificate: None,
     }
 }
 

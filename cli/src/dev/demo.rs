@@ -124,7 +124,8 @@ async fn deliver(running: &Running, manifests: &Manifests, events: &[String]) ->
 
 /// The proof that the first secret of a verification gives.
 fn proof(verification: &Verification, manifests: &Manifests) -> Proof {
-    let value = |reference: &ropeway_crds::secret_ref::SecretKeyRef| {
+    let value = |secret: &ropeway_crds::secret_ref::SecretValue| {
+        let reference = secret.key()?;
         let secret = manifests.secrets.iter().find(|secret| secret.name_any() == reference.name)?;
         let text = secret.string_data.as_ref().and_then(|data| data.get(&reference.key).cloned());
         let bytes = || secret.data.as_ref()?.get(&reference.key).map(|value| value.0.clone());
@@ -147,14 +148,14 @@ fn proof(verification: &Verification, manifests: &Manifests) -> Proof {
         (Signer::Hubspot, hubspot.as_ref().map(|it| it.secrets.clone())),
     ];
     for (signer, secrets) in signers {
-        if let Some(secret) = secrets.and_then(|secrets| value(secrets.first()?.key())) {
+        if let Some(secret) = secrets.and_then(|secrets| value(secrets.first()?)) {
             return Proof::Signed(signer, secret);
         }
     }
-    if let Some(token) = bearer.as_ref().and_then(|it| value(it.tokens.first()?.key())) {
+    if let Some(token) = bearer.as_ref().and_then(|it| value(it.tokens.first()?)) {
         return Proof::Bearer(token);
     }
-    if let Some((basic, password)) = basic.as_ref().and_then(|it| Some((it, value(it.passwords.first()?.key())?))) {
+    if let Some((basic, password)) = basic.as_ref().and_then(|it| Some((it, value(it.passwords.first()?)?))) {
         return Proof::Basic(basic.username.value.clone().unwrap_or_default(), password);
     }
     Proof::None

@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use ropeway_crds::{
+    DestinationSpec,
     auth::{Auth, BearerAuth},
     provider::{HttpProvider, HttpUrl, Provider},
+    reference::destination_vault_secrets,
     secret_ref::{SecretKeyRef, SecretSource, SecretValue},
 };
+
+use serde_json::{Value, json};
 
 use crate::{
     manifest::Manifests,
@@ -39,10 +43,16 @@ pub(super) fn to_sink(manifests: &mut Manifests, address: SocketAddr, sink: &Sin
             sink.play(&name, vendor);
         }
         // Nor is the server of its tokens.
-        if spec.auth.as_ref().is_some_and(|auth| auth.oauth2.is_some()) {
+        if spec.auth.as_ref().is_some_and(|auth| auth.oauth2.is_some() || auth.azure.is_some()) {
             spec.auth = Some(token());
             tokens = true;
         }
+        // Nor a vault.
+        if !destination_vault_secrets(spec).is_empty() {
+            *spec = without_vaults(spec);
+            tokens = true;
+        }
+        spec.key_vault_identity = None;
         provider(&mut spec.provider, &format!("http://{address}/{name}"));
     }
     if tokens {
@@ -89,6 +99,47 @@ fn provider(provider: &mut Provider, base: &str) {
 /// What stands for an access token.
 fn token() -> Auth {
     let secret_key_ref = SecretKeyRef { name: TOKEN.into(), key: "token".into() };
-    let token = SecretValue { value_from: SecretSource { secret_key_ref } };
-    Auth { bearer: Some(BearerAuth { token }), basic: None, api_key: None, oauth2: None }
+    let token = SecretValue { value_from: SecretSource::SecretKeyRef(secret_key_ref) };
+    Auth { bearer: Some(BearerAuth { token }), basic: None, api_key: None, oauth2: None, azure: None }
+}
+
+/// The same Destination, with what stands for a secret in place of each that is in a vault.
+fn without_vaults(spec: &DestinationSpec) -> DestinationSpec {
+    fn replace(node: &mut Value) {
+        match node {
+            Value::Object(members) => {
+                if members.remove("azureKeyVault").is_some() {
+                    members.insert("secretKeyRef".into(), json!({ "name": TOKEN, "key": "token" }));
+                }
+                members.values_mut().for_each(replace);
+            }
+            Value::Array(elements) => elements.iter_mut().for_each(replace),
+            _ => {}
+        }
+    }
+    let mut written = serde_json::to_value(spec).expect("a spec is writable as JSON");
+    replace(&mut written);
+    serde_json::from_value(written).expect("only the place of a secret has changed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_vault_is_left_in_a_destination() {
+        let spec: DestinationSpec = serde_json::from_value(json!({
+            "provider": { "http": { "url": "https://a.example", "headers": [
+                { "name": "X-Key", "valueFrom": { "azureKeyVault": "https://a.vault.azure.net/secrets/key" } },
+            ] } },
+            "auth": { "bearer": { "token": {
+                "valueFrom": { "azureKeyVault": "https://a.vault.azure.net/secrets/token" },
+            } } },
+        }))
+        .unwrap();
+        assert_eq!(destination_vault_secrets(&spec).len(), 2);
+        let spec = without_vaults(&spec);
+        assert!(destination_vault_secrets(&spec).is_empty());
+        assert_eq!(spec.secret_keys(), [SecretKeyRef { name: TOKEN.into(), key: "token".into() }]);
+    }
 }

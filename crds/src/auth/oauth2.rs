@@ -196,11 +196,11 @@ impl OAuth2 {
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
         let Self { client_id, client_secret, client_assertion, assertion, refresh_token, tls, .. } = self;
         let mut keys: Vec<SecretKeyRef> = client_id.key().into_iter().cloned().collect();
-        keys.extend(client_secret.iter().map(|secret| secret.key().clone()));
-        keys.extend(client_assertion.iter().map(|assertion| assertion.key.key().clone()));
-        keys.extend(refresh_token.iter().map(|token| token.key().clone()));
+        keys.extend(client_secret.iter().filter_map(|secret| secret.key().cloned()));
+        keys.extend(client_assertion.iter().filter_map(|assertion| assertion.key.key().cloned()));
+        keys.extend(refresh_token.iter().filter_map(|token| token.key().cloned()));
         if let Some(assertion) = assertion {
-            keys.push(assertion.key.key().clone());
+            keys.extend(assertion.key.key().cloned());
             keys.extend(assertion.subject.key().cloned());
         }
         keys.extend(tls.iter().flat_map(Tls::secret_keys));

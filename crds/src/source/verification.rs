@@ -73,7 +73,7 @@ impl Verification {
         let values =
             public.chain(sendgrid.iter().flat_map(|it| &it.public_keys)).chain(basic.iter().map(|it| &it.username));
         let authorities = jwt.iter().filter_map(|it| it.ca_ref.as_ref()).chain(mtls.iter().map(|it| &it.ca_ref));
-        secrets.map(SecretValue::key).chain(values.filter_map(Value::key)).chain(authorities).collect()
+        secrets.filter_map(SecretValue::key).chain(values.filter_map(Value::key)).chain(authorities).collect()
     }
 
     /// Whether the address that the sender called is part of what is signed.

@@ -116,7 +116,7 @@ pub async fn keep(destination: &Destination, context: &Context) -> Result<Option
     let secret = context.kubernetes.get::<Secret>(&namespace, &token_secret(&name)).await?;
     let held = secret.as_ref().map(Held::of).unwrap_or_default();
     let secrets = secrets(destination, &namespace, context).await?;
-    let given = spec.refresh_token.as_ref().and_then(|token| secrets.text(token.key()).ok());
+    let given = spec.refresh_token.as_ref().and_then(|token| secrets.secret(token).ok());
     let facts = Facts { spec, given: given.as_ref(), refused, me: context.identity(), now: Timestamp::now() };
     let mut view = View::of(&held);
     match decide(&held, &facts) {

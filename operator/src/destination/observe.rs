@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use ropeway_crds::{DestinationSpec, reference::destination_settings};
+use ropeway_crds::{DestinationSpec, azure::AzureSettings, reference::destination_settings};
 
 use crate::{
-    args::SecretAccess,
+    args::Trust,
     integration::observe::{SecretFact, secret_fact},
     io::kubernetes::{KubeError, Kubernetes},
 };
@@ -18,6 +18,8 @@ pub struct Facts {
     pub secrets: BTreeMap<String, SecretFact>,
     /// The keys of each ConfigMap; `None` for one that is missing.
     pub config_maps: BTreeMap<String, Option<BTreeSet<String>>>,
+    /// What the administrator decided about Azure in its namespace.
+    pub azure: AzureSettings,
 }
 
 /// Reads which keys there are. Values are dropped.
@@ -28,13 +30,13 @@ pub async fn observe(
     kubernetes: &Kubernetes,
     namespace: &str,
     spec: &DestinationSpec,
-    access: SecretAccess,
+    trust: Trust,
 ) -> Result<Facts, KubeError> {
     let names: BTreeSet<String> = spec.secret_keys().into_iter().map(|key| key.name).collect();
     let maps: BTreeSet<String> = destination_settings(spec).into_iter().map(|(_, key)| key.name).collect();
-    let mut facts = Facts::default();
+    let mut facts = Facts { azure: trust.azure, ..Facts::default() };
     for name in names {
-        let fact = secret_fact(kubernetes, namespace, &name, access).await?;
+        let fact = secret_fact(kubernetes, namespace, &name, trust.secrets).await?;
         facts.secrets.insert(name, fact);
     }
     for name in maps {

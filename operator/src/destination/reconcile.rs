@@ -67,7 +67,8 @@ async fn visit(destination: &Destination, context: &Context) -> Result<Action, E
     let found = match context.destinations.recent(&key, &mark) {
         Some(found) => found,
         None => {
-            let facts = observe(&context.kubernetes, &namespace, &destination.spec, context.args.secret_access).await?;
+            let facts =
+                observe(&context.kubernetes, &namespace, &destination.spec, context.args.trust(&namespace)).await?;
             let findings = resolve(&destination.spec, &facts);
             let found = Found { mark, time: Instant::now(), facts, findings };
             // While something is missing each visit looks again: the watch on Secrets may be off.

@@ -3,13 +3,13 @@
 use ropeway_crds::{
     DestinationSpec,
     condition::{ConditionType, Finding, Reason},
-    reference::{destination_secret_field, destination_settings},
+    reference::{destination_identities, destination_secret_field, destination_settings},
 };
 
 use super::observe::Facts;
 use crate::integration::{
     observe::SecretFact,
-    resolve::{missing_setting, unusable_key},
+    resolve::{missing_setting, not_allowed, unusable, unusable_key},
 };
 
 /// Everything that is wrong, each as a finding on `Ready`.
@@ -19,6 +19,9 @@ pub fn resolve(spec: &DestinationSpec, facts: &Facts) -> Vec<Finding> {
         let field = destination_secret_field(spec, &key).unwrap_or_else(|| "spec".into());
         findings.extend(unusable_key(&field, &key, facts.secrets.get(&key.name).unwrap_or(&SecretFact::Missing)));
     }
+    findings.extend(unusable(spec, &facts.azure));
+    let identities = destination_identities(spec);
+    findings.extend(identities.iter().filter_map(|(field, identity)| not_allowed(field, identity, &facts.azure)));
     for (field, key) in destination_settings(spec) {
         let found = facts.config_maps.get(&key.name).and_then(Option::as_ref);
         findings.extend(missing_setting(&field, &key, found.map(|keys| keys.contains(&key.key))));

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Servi
 use kube::ResourceExt;
 use ropeway_crds::{
     Destination, DestinationSpec, Integration, IntegrationSpec,
+    azure::{AzureIdentity, AzureSettings},
     mapping::Mapping,
     reference::{destination_settings, source_settings},
     secret_ref::SecretKeyRef,
@@ -14,7 +15,7 @@ use ropeway_crds::{
 };
 
 use crate::{
-    args::SecretAccess,
+    args::{SecretAccess, Trust},
     io::kubernetes::{KubeError, Kubernetes},
 };
 
@@ -41,6 +42,8 @@ pub struct Observed {
     pub service_account: Option<AccountFact>,
     /// The claim that a batch source reads from.
     pub claim: Option<ClaimFact>,
+    /// What the administrator decided about Azure in its namespace.
+    pub azure: AzureSettings,
 }
 
 /// Whether a PersistentVolumeClaim is there.
@@ -140,7 +143,10 @@ pub fn source_keys(spec: &IntegrationSpec) -> Vec<(&'static str, SecretKeyRef)> 
     let request = asked.chain(asked_tls.map(|key| ("spec.source.request.tls.certificateRef", key)));
     let poll = spec.source.poll.iter().flat_map(Poll::secret_keys).map(|key| ("spec.source.poll", key));
     let batch = spec.source.batch.iter().flat_map(|batch| batch.secret_keys());
-    verification.chain(tls).chain(request).chain(poll).chain(batch.map(|key| ("spec.source.batch.from", key))).collect()
+    let batch = batch.map(|key| ("spec.source.batch.from", key));
+    let vaults = spec.key_vault_identity.iter().flat_map(AzureIdentity::secret_keys);
+    let vaults = vaults.map(|key| ("spec.keyVaultIdentity", key));
+    verification.chain(tls).chain(request).chain(poll).chain(batch).chain(vaults).collect()
 }
 
 impl Observed {
@@ -163,7 +169,7 @@ pub async fn observe(
     kubernetes: &Kubernetes,
     integration: &Integration,
     namespace_uid: &str,
-    access: SecretAccess,
+    trust: Trust,
 ) -> Result<Observed, KubeError> {
     let namespace = integration.namespace().unwrap_or_default();
     let direct = References::of(&integration.spec);
@@ -178,7 +184,7 @@ pub async fn observe(
     }
     let mut secrets = BTreeMap::new();
     for name in wanted_secrets {
-        let fact = secret_fact(kubernetes, &namespace, &name, access).await?;
+        let fact = secret_fact(kubernetes, &namespace, &name, trust.secrets).await?;
         secrets.insert(name, fact);
     }
     let mut config_maps = BTreeMap::new();
@@ -201,6 +207,7 @@ pub async fn observe(
     };
     Ok(Observed {
         claim,
+        azure: trust.azure,
         integration: integration.clone(),
         namespace_uid: namespace_uid.to_owned(),
         destinations,

@@ -158,7 +158,8 @@ async fn full_visit(integration: &Integration, context: &Context) -> Result<(Vis
     };
     let found = context.kubernetes.namespace(&namespace).await?;
     let namespace_uid = found.and_then(|found| found.uid()).ok_or(Error::NoNamespace { name: namespace.clone() })?;
-    let observed = observe(&context.kubernetes, integration, &namespace_uid, context.args.secret_access).await?;
+    let trust = context.args.trust(&integration.namespace().unwrap_or_default());
+    let observed = observe(&context.kubernetes, integration, &namespace_uid, trust).await?;
     context.visits.refer(integration, observed.references());
     let compiler = Arc::clone(&context.compiler);
     let resolved =

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::ResourceExt;
 use ropeway_crds::{
     Integration,
+    azure::AzureSettings,
     condition::{ConditionType, Finding, Reason},
     duration::{ByteSize, Duration},
     integration::{DeadLetterHold, LaneStart, State},
@@ -20,6 +21,7 @@ use ropeway_mapping::{CompileError, Program, Purpose};
 
 use crate::integration::observe::Observed;
 
+mod azure;
 mod batch;
 mod expressions;
 mod lanes;
@@ -29,6 +31,7 @@ mod references;
 mod schema;
 mod values;
 
+pub use azure::{not_allowed, unusable};
 pub use outline::{Outline, outline};
 use outline::{retention, source};
 pub use references::{missing_setting, unusable_key};
@@ -58,6 +61,8 @@ pub struct Resolved {
     pub lanes: Vec<ResolvedLane>,
     /// What its workers need of Secrets and ConfigMaps.
     pub mounts: Mounts,
+    /// What the administrator decided about Azure in its namespace.
+    pub azure: AzureSettings,
     /// Secrets that may not be used. Everything else goes on without them, so that they leave the pods too where they could
     /// be used before.
     pub withheld: Vec<Finding>,
@@ -76,6 +81,8 @@ pub struct Mounts {
     pub secrets: BTreeMap<String, BTreeSet<String>>,
     /// Keys of ConfigMaps.
     pub config_maps: BTreeMap<String, BTreeSet<String>>,
+    /// Whether a token of the service account, by which Entra ID knows it.
+    pub azure_token: bool,
 }
 
 /// Who an Integration is.
@@ -170,7 +177,8 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     references::check_account(observed, &mut findings);
     let mut withheld = Vec::new();
     let secrets = references::secrets(observed, &mut findings, &mut withheld);
-    let mounts = Mounts { secrets, config_maps: references::config_maps(observed, &mut findings) };
+    let azure_token = azure::check(observed, &mut findings, &mut withheld);
+    let mounts = Mounts { secrets, config_maps: references::config_maps(observed, &mut findings), azure_token };
     let programs = expressions::resolve(observed, &identity, compile, &mut findings);
     let schema = schema::resolve(observed, &mut findings);
     let lanes = lanes::configs(observed, &programs, &mut findings);
@@ -216,6 +224,7 @@ fn assemble(
             name: identity.name.clone(),
             uid: short.clone(),
             source: source_config,
+            key_vault_identity: spec.key_vault_identity.clone(),
             event: event_defaults(observed, &identity),
             schema,
             dedup: spec.dedup.clone(),
@@ -230,6 +239,7 @@ fn assemble(
         identity,
         source,
         mounts,
+        azure: observed.azure.clone(),
         withheld: Vec::new(),
         state: spec.state(),
         replicas: spec.replicas(),

@@ -6,6 +6,7 @@ use ropeway_cli::{
     manifest::{Manifests, load},
     stage::{Staged, stage},
 };
+use ropeway_crds::azure::AzureSettings;
 use ropeway_operator::offline::Settings;
 use serde_json::{Value, json};
 
@@ -19,6 +20,8 @@ pub(super) type SecretEntry = (String, String, String);
 pub(super) struct Mounted {
     pub(super) secrets: Vec<SecretEntry>,
     pub(super) config_maps: Vec<SecretEntry>,
+    /// What an administrator decided about Azure.
+    pub(super) azure: AzureSettings,
 }
 
 /// Puts the members of one object over another's, all the way down.
@@ -81,7 +84,7 @@ pub(super) fn staged(
     let wrong = |faults: Vec<ropeway_cli::manifest::Fault>| {
         Error::Scene(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     };
-    let manifests: Manifests = load(&[path]).map_err(wrong)?;
+    let manifests = Manifests { azure: mounted.azure.clone(), ..load(&[path]).map_err(wrong)? };
     let settings = Settings {
         worker_image: "none".into(),
         nats_url: "none".into(),

@@ -94,6 +94,9 @@ fn a_value_that_the_chart_does_not_know_is_refused_and_so_is_a_wrong_one() {
         "operator.resources.nope=1",
         "watchNamespaces={Upper}",
         "secretAccess=Some",
+        "azure.managedIdentityNamespaces={Upper}",
+        "azure.authorityHost=http://login.example.com",
+        "azure.vaultHosts={https://vault.example.com}",
         "allowPrivateRanges={10.0.0.0}",
         "nats.streamReplicas=6",
         "nats.url=nats://user:secret@example.com",
@@ -225,6 +228,36 @@ fn with_namespaces_given_no_right_reaches_beyond_them() {
     for expected in ["--namespace=crm", "--namespace=shop", "--watch-secrets=false", "--secret-access=Labelled"] {
         assert!(arguments.contains(&json!(expected)), "{expected}");
     }
+}
+
+#[test]
+fn what_is_decided_about_azure_reaches_the_operator_and_is_nothing_by_default() {
+    let arguments = |values: &[&str]| {
+        let objects = objects(values);
+        let operator = of_kind(&objects, "Deployment")[0].pointer("/spec/template/spec/containers/0/args").cloned();
+        let all: Vec<String> = serde_json::from_value(operator.expect("arguments")).expect("texts");
+        all.into_iter().filter(|it| it.starts_with("--azure")).collect::<Vec<_>>()
+    };
+    assert!(arguments(&["nats.enabled=true"]).is_empty());
+    let given = arguments(&[
+        "nats.enabled=true",
+        "azure.managedIdentityNamespaces={crm,*}",
+        "azure.authorityHost=https://login.example.com",
+        "azure.vaultHosts={vault.example.com}",
+    ]);
+    let expected = [
+        "--azure-managed-identity-namespace=crm",
+        "--azure-managed-identity-namespace=*",
+        "--azure-authority-host=https://login.example.com",
+        "--azure-vault-host=vault.example.com",
+    ];
+    assert_eq!(given, expected);
+    assert!(
+        <ropeway_operator::args::Args as clap::Parser>::try_parse_from(
+            ["operator"].into_iter().chain(given.iter().map(String::as_str))
+        )
+        .is_ok()
+    );
 }
 
 #[test]

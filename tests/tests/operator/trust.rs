@@ -4,7 +4,7 @@ use std::fs;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{Secret, Service, ServiceAccount},
+    core::v1::{ConfigMap, Secret, Service, ServiceAccount},
 };
 use ropeway_crds::{Destination, Integration, names};
 use ropeway_tests::{NatsServer, process::run, scene::webhook_to, wait::until};
@@ -267,5 +267,90 @@ async fn credentials_of_one_nats_account_do_not_reach_the_streams_of_another() {
     assert!(!of_crm.iter().any(|name| of_shop.contains(name)), "{of_crm:?} and {of_shop:?}");
     for name in &of_crm {
         assert!(shop.get_stream(name).await.is_err(), "{name} is seen by the other account");
+    }
+}
+
+fn entra(credential: Value) -> Value {
+    let mut azure = json!({ "scope": "https://crm.example/.default", "credential": credential });
+    if azure["credential"].get("managedIdentity").is_none() {
+        (azure["tenantId"], azure["clientId"]) = (json!("t"), json!("c"));
+    }
+    let mut crm = destination("crm", "http://127.0.0.1:9/");
+    crm["spec"]["auth"] = json!({ "azure": azure });
+    crm
+}
+
+#[tokio::test]
+async fn an_identity_of_the_node_is_the_administrators_to_give() {
+    let place = Place::new("nodes", shared_nats().await).await;
+    place.apply::<Destination>(entra(json!({ "managedIdentity": {} }))).await;
+    place.apply::<Integration>(integration(NAME, webhook_to(&["crm"]))).await;
+    {
+        let _operator = place.operator_with(&["--azure-managed-identity-namespace", "another"]);
+        let message = place.condition(NAME, "DestinationsResolved", "False", "IdentityNotAllowed").await;
+        assert!(message.contains("spec.auth.azure.credential.managedIdentity: the administrator"), "{message}");
+        place.destination_condition("crm", "Ready", "False", "IdentityNotAllowed").await;
+        assert!(!configuration(&place).await.contains("managedIdentity\":true"), "workers must be told too");
+    }
+    let _operator = place.operator_with(&["--azure-managed-identity-namespace", "*"]);
+    place.condition(NAME, "DestinationsResolved", "True", "Resolved").await;
+    place.destination_condition("crm", "Ready", "True", "Resolved").await;
+    until("workers are told", PATIENCE, async || {
+        let told = configuration(&place).await;
+        if told.contains("\"azure\":{\"managedIdentity\":true") { Ok(()) } else { Err(told) }
+    })
+    .await
+    .expect("they are");
+}
+
+/// What workers are told.
+async fn configuration(place: &Place) -> String {
+    let pod = pod(place).await;
+    let volumes = pod["volumes"].as_array().into_iter().flatten();
+    let name = volumes.filter(|volume| volume["name"] == "config").find_map(|it| it["configMap"]["name"].as_str());
+    let map = place.all::<ConfigMap>().get(name.expect("a configuration")).await.expect("it is there");
+    map.data.unwrap_or_default().into_values().collect()
+}
+
+#[tokio::test]
+async fn a_workload_identity_is_that_of_an_account_which_allows_it_and_no_token_for_the_api_server() {
+    let place = Place::new("workload", shared_nats().await).await;
+    let _operator = place.operator(None);
+    place.apply::<Destination>(entra(json!({ "workloadIdentity": {} }))).await;
+    let mut spec = webhook_to(&["crm"]);
+    place.apply::<Integration>(integration(NAME, spec.clone())).await;
+    let message = place.condition(NAME, "DestinationsResolved", "False", "ServiceAccountNotAllowed").await;
+    assert!(message.contains("name one in spec.template.serviceAccountName"), "{message}");
+    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": { "name": "robot", "annotations": { "ropeway.dev/workers": "allowed" } } });
+    place.apply::<ServiceAccount>(account).await;
+    spec["template"] = json!({ "serviceAccountName": "robot" });
+    place.apply::<Integration>(integration(NAME, spec)).await;
+    place.condition(NAME, "WorkersAvailable", "False", "WorkersStarting").await;
+    let pod = pod(&place).await;
+    let volumes = pod["volumes"].as_array().into_iter().flatten();
+    let projected: Vec<&Value> = volumes.filter_map(|volume| volume.get("projected")).collect();
+    assert_eq!(projected.len(), 1, "{pod}");
+    let sources = projected[0]["sources"].as_array().expect("sources");
+    assert_eq!(sources.len(), 1);
+    assert_eq!(sources[0]["serviceAccountToken"]["audience"], "api://AzureADTokenExchange");
+    assert_eq!(pod["automountServiceAccountToken"], false);
+}
+
+#[tokio::test]
+async fn a_value_comes_from_one_place_and_an_identifier_is_one_of_a_vault() {
+    let place = Place::new("vaults", shared_nats().await).await;
+    let crm = destination("crm", "http://127.0.0.1:9/");
+    let bearer = |from: Value| with(&crm, "/spec/auth", json!({ "bearer": { "token": { "valueFrom": from } } }));
+    let (secret, vault) = (json!({ "name": "s", "key": "k" }), "https://crm.vault.azure.net/secrets/token");
+    assert_eq!(refusal(&place, &bearer(json!({ "secretKeyRef": secret }))), "");
+    assert_eq!(refusal(&place, &bearer(json!({ "azureKeyVault": vault }))), "");
+    assert_ne!(refusal(&place, &bearer(json!({ "azureKeyVault": vault, "secretKeyRef": secret }))), "");
+    assert_ne!(refusal(&place, &bearer(json!({}))), "");
+    for bad in
+        ["http://crm.vault.azure.net/secrets/token", "https://u@crm.vault.azure.net/secrets/t", "https://x/keys/t"]
+    {
+        let said = refusal(&place, &bearer(json!({ "azureKeyVault": bad })));
+        assert!(said.contains("azureKeyVault"), "{bad}: {said:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! Workers against a real nats-server. Runs with `cargo test --package ropeway-tests --test worker`.
 
 mod abuse;
+mod azure;
 mod batch;
 mod batch_kills;
 mod batch_memory;
@@ -38,5 +39,6 @@ mod state;
 mod steps;
 mod stream;
 mod trim;
+mod vault;
 mod vendors;
 mod webhook;

@@ -1,19 +1,23 @@
-//! One request to a destination: made, sent, and its answer judged.
+//! One request and what its answer means.
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use ropeway_auth::http::{Response, SendFailure};
-use ropeway_crds::account::Cause;
+use ropeway_auth::http::Response;
 
-use super::{Deliverer, Parcel, judge::judge, unusable};
+use super::{
+    Deliverer, Parcel,
+    judge::judge,
+    waits::{unsent, unusable},
+};
 use crate::{
     account::Account,
     map::Record,
-    provider::{Failure, Outcome, Verdict},
+    provider::{Outcome, Verdict},
 };
 
 impl Deliverer {
+    /// Sends records in one request.
     pub(super) async fn exchange(
         &self,
         account: &Arc<Account>,
@@ -27,6 +31,7 @@ impl Deliverer {
         if let (Some(nats), [record]) = (&self.config.provider.nats, records.as_slice()) {
             return (Box::pin(self.publish(&nats.subject, record, deadline)).await, None);
         }
+        self.secrets.ready(&self.vaulted).await;
         let request = match self.request(&records) {
             Ok(request) => request,
             Err(outcome) => return (Verdict::plain(outcome), None),
@@ -61,21 +66,6 @@ impl Deliverer {
             Ok(Ok(response)) => vendor.rehearsed(&response),
             Ok(Err(failure)) => Some(unsent(failure)),
             Err(outcome) => Some(outcome),
-        }
-    }
-}
-
-/// What it means that no answer came.
-fn unsent(failure: SendFailure) -> Outcome {
-    match failure {
-        SendFailure::Address(refused) => {
-            Outcome::Hold { cause: Cause::Address, failure: Failure::silent(refused.to_string()) }
-        }
-        SendFailure::Configuration(message) => {
-            Outcome::Hold { cause: Cause::Credentials, failure: Failure::silent(message) }
-        }
-        SendFailure::Transport(message) => {
-            Outcome::Retry { after: None, limited: false, failure: Failure::silent(message) }
         }
     }
 }

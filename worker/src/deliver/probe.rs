@@ -11,12 +11,16 @@ use ropeway_crds::{
 };
 use url::Url;
 
-use super::{Deliverer, missing, unusable};
+use super::{
+    Deliverer,
+    waits::{missing, unusable},
+};
 use crate::{account::Account, provider::Outcome};
 
 impl Deliverer {
     /// Makes the request. Answers what it showed, in a sentence without credential and URL query.
     pub async fn probe(&self, account: &Arc<Account>, probe: &CredentialsProbe) -> (Verdict, String) {
+        self.secrets.ready(&self.vaulted).await;
         let request = match self.proving(probe) {
             Ok(request) => request,
             Err(outcome) => return not_made(outcome),
@@ -88,7 +92,7 @@ fn judge(probe: &CredentialsProbe, response: &Response, shown: &str) -> (Verdict
 /// What could not even be sent.
 fn not_made(outcome: Outcome) -> (Verdict, String) {
     match outcome {
-        Outcome::Hold { cause: Cause::Credentials, failure } => (Verdict::Refused, failure.message),
+        Outcome::Hold { cause: Cause::Credentials | Cause::Vault, failure } => (Verdict::Refused, failure.message),
         Outcome::Hold { failure, .. } | Outcome::Rejected(failure) | Outcome::Unaccounted(failure) => {
             (Verdict::Unclear, failure.message)
         }

@@ -13,7 +13,10 @@ use ropeway_crds::{
 };
 use tokio::time::Instant;
 
-use super::{Deliverer, missing, unusable};
+use super::{
+    Deliverer,
+    waits::{missing, unusable},
+};
 use crate::{
     account::Account,
     provider::{Failure, Outcome},
@@ -38,8 +41,16 @@ impl Deliverer {
         let (answer, proof) = self.send_once(request, due).await?;
         let refused = matches!(&answer, Ok(response) if response.status == 401);
         let renewal = if refused { credentials.refused(&proof) } else { Renewal::None };
+        if answer.as_ref().is_ok_and(|response| response.status.is_success()) {
+            credentials.accepted(&proof);
+        }
+        let renewed = match renewal {
+            Renewal::Own => true,
+            Renewal::Vault => credentials.renew().await,
+            Renewal::None | Renewal::Broker(_) => false,
+        };
         match (renewal, again) {
-            (Renewal::Own, Some(again)) => {
+            (Renewal::Own | Renewal::Vault, Some(again)) if renewed => {
                 let permit = account.pace().permit(account).await;
                 let sent = self.send_once(again, due).await;
                 drop(permit);
@@ -72,13 +83,15 @@ impl Deliverer {
 /// Nothing is wrong with the event where there are no credentials, so it waits.
 fn without_credentials(error: CredentialError) -> Outcome {
     let cause = match &error {
-        CredentialError::Secret(error) => return missing(error.clone()),
+        CredentialError::Secret(error) | CredentialError::Token(TokenError::Secret(error)) => {
+            return missing(error.clone());
+        }
         CredentialError::Unusable(message) => return unusable(message.clone()),
         CredentialError::Token(TokenError::Unavailable { .. }) => Cause::Token,
         CredentialError::Token(TokenError::Address(_)) => Cause::Address,
-        CredentialError::Token(
-            TokenError::Secret(_) | TokenError::Refused(_) | TokenError::GrantRefused(_) | TokenError::Unusable(_),
-        ) => Cause::Credentials,
+        CredentialError::Token(TokenError::Refused(_) | TokenError::GrantRefused(_) | TokenError::Unusable(_)) => {
+            Cause::Credentials
+        }
     };
     Outcome::Hold { cause, failure: Failure::silent(error.to_string()) }
 }

@@ -4,11 +4,14 @@ use jiff::Timestamp;
 use ropeway_auth::http::Request;
 use ropeway_crds::{
     provider::{HttpProvider, Provider},
-    secret_ref::SecretKeyRef,
+    secret_ref::SecretValue,
 };
 use secrecy::ExposeSecret;
 
-use super::{Deliverer, missing, unusable};
+use super::{
+    Deliverer,
+    waits::{missing, unusable},
+};
 use crate::{
     map::Record,
     provider::{
@@ -20,10 +23,10 @@ use crate::{
 impl Deliverer {
     pub(super) fn request(&self, records: &[&Record]) -> Result<Request, Outcome> {
         if let Some(vendor) = &self.vendor {
-            let secrets = self.config.provider.secret_keys().into_iter().map(|key| match self.shadow_of {
+            let secrets = self.config.provider.vendor_secrets().map(|secret| match self.shadow_of {
                 // What is kept for a look holds no secret.
                 Some(_) => Ok("<redacted>".to_owned()),
-                None => self.text(&key),
+                None => self.text(secret),
             });
             let secrets = secrets.collect::<Result<Vec<_>, _>>()?;
             let sending = Sending { now: Timestamp::now(), secrets: &secrets };
@@ -36,7 +39,7 @@ impl Deliverer {
                 None => self.frame(http)?.and_then(|frame| provider::http::request(&frame, records)),
             },
             (_, Some(webhook), [record]) => {
-                let keys = webhook.signing.keys.iter().map(|key| self.text(key.key()));
+                let keys = webhook.signing.keys.iter().map(|key| self.text(key));
                 let keys = keys.collect::<Result<Vec<_>, _>>()?;
                 provider::webhook::request(webhook, &keys, record, Timestamp::now())
             }
@@ -60,7 +63,7 @@ impl Deliverer {
         Ok(made)
     }
 
-    fn text(&self, key: &SecretKeyRef) -> Result<String, Outcome> {
-        self.secrets.text(key).map(|text| text.expose_secret().to_owned()).map_err(missing)
+    fn text(&self, secret: &SecretValue) -> Result<String, Outcome> {
+        self.secrets.secret(secret).map(|text| text.expose_secret().to_owned()).map_err(missing)
     }
 }

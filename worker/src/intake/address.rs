@@ -11,6 +11,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
+use ropeway_auth::{secret::SecretError, vault::VaultTrouble};
 use ropeway_crds::{condition::bounded, integration::State, report::Problem};
 use tokio::sync::watch;
 
@@ -106,6 +107,10 @@ impl Address {
                 VerifyError::Refused(_) => return Refusal::Unverified,
                 // Whoever makes keys up can't make the status say that something is wrong.
                 VerifyError::NotYet => return Refusal::NotNow,
+                VerifyError::Unable(SecretError::Vault(ref error)) => match error.trouble {
+                    VaultTrouble::Passes(_) => "KeyVaultUnavailable",
+                    VaultTrouble::Refused | VaultTrouble::Address => "KeyVaultRefused",
+                },
                 VerifyError::Unable(_) => "SecretNotFound",
                 VerifyError::NoKeys(_) => "IssuerUnavailable",
             };

@@ -23,7 +23,7 @@ use std::{
 
 use jiff::Timestamp;
 use ropeway_auth::{credentials::Credentials, http::HttpDoor, secret::Secrets};
-use ropeway_crds::{integration::State, poll::PollRecord, report::Problem};
+use ropeway_crds::{azure::VaultSecret, integration::State, poll::PollRecord, report::Problem};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,8 @@ pub struct Poller {
     pub door: HttpDoor,
     /// The mounted secrets.
     pub secrets: Secrets,
+    /// What of its headers is in Key Vault.
+    pub vaulted: Vec<VaultSecret>,
     /// How it proves who we are.
     pub credentials: Option<Credentials>,
     /// The wished state.

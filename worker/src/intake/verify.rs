@@ -6,7 +6,9 @@
 use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
 use ropeway_crds::{
+    azure::VaultSecret,
     duration::Duration,
+    reference::vault_secrets,
     secret_ref::{SecretValue, Value},
     source::Verification,
 };
@@ -75,6 +77,8 @@ pub struct Verified {
 pub struct Verifier {
     scheme: Scheme,
     secrets: Secrets,
+    /// What of it is in Key Vault.
+    vaulted: Vec<VaultSecret>,
 }
 
 impl Verifier {
@@ -84,7 +88,8 @@ impl Verifier {
         secrets: Secrets,
         issuer: impl FnOnce(&ropeway_crds::source::JwtVerification) -> jwt::Issuer,
     ) -> Self {
-        Self { scheme: scheme(verification, issuer), secrets }
+        let vaulted = vault_secrets(verification, "verification").into_iter().map(|(_, secret)| secret).collect();
+        Self { scheme: scheme(verification, issuer), secrets, vaulted }
     }
 
     /// Judges a request.
@@ -94,7 +99,10 @@ impl Verifier {
     pub async fn verify(&self, request: SignedRequest<'_>, now: Timestamp) -> Result<Verified, VerifyError> {
         match &self.scheme {
             Scheme::Jwt(issuer) => issuer.verify(request.headers, now).await,
-            other => judge(other, &self.secrets, request, now),
+            other => {
+                self.secrets.ready(&self.vaulted).await;
+                judge(other, &self.secrets, request, now)
+            }
         }
     }
 
@@ -152,7 +160,7 @@ fn in_time(time: Option<Timestamp>, tolerance: Option<Duration>, now: Timestamp)
 /// Whether any secret fits. All of them are tried, so that the time says nothing about which one did. A missing one counts
 /// only if none of the others fits.
 fn any(values: &[SecretValue], secrets: &Secrets, fits: impl Fn(&[u8]) -> bool) -> Result<(), VerifyError> {
-    first_fit(values.iter().map(|value| secrets.text(value.key())), |secret| fits(secret.expose_secret().as_bytes()))
+    first_fit(values.iter().map(|value| secrets.secret(value)), |secret| fits(secret.expose_secret().as_bytes()))
 }
 
 /// The same for values that may be written in the object.

@@ -26,10 +26,12 @@ pub fn batch_jobs(
 ) -> Result<Vec<Job>, ReadError> {
     let broker = Broker::new(client.clone(), prepared.config.names());
     let keyring = Keyring::new(secrets.clone(), Arc::clone(&prepared.addresses));
+    let keyring = keyring.with_azure(prepared.config.azure.clone());
     let mut jobs = Vec::new();
     for (integration, id) in prepared.config.integrations.iter().zip(&prepared.event_ids) {
         if let SourceConfig::Batch(spec) = &integration.source {
             let store = store(prepared, &broker, integration, id.clone());
+            let keyring = keyring.with_vault(integration.key_vault_identity.as_ref());
             jobs.push(Job::new(name, spec, store, &keyring, claim.to_owned())?);
         }
     }

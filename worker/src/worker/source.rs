@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use ropeway_crds::{
     auth::Tls,
     integration::State,
+    reference::vault_secrets,
     report::Problem,
     source::{JwtVerification, Verification, WebhookTls},
     worker_config::{IntegrationConfig, SourceConfig},
@@ -162,12 +163,14 @@ fn poller(
 ) -> Poller {
     let door = shared.keyring.door(plan.poll.tls.clone());
     let credentials = plan.poll.auth.as_ref().map(|auth| shared.keyring.credentials(auth));
+    let vaulted = vault_secrets(&plan.poll.request, "request").into_iter().map(|(_, secret)| secret).collect();
     Poller {
         // One byte more than is taken shows that there is more.
         door: door.reading(plan.max_page_bytes.saturating_add(1)),
         store,
         plan,
         secrets: shared.keyring.secrets.clone(),
+        vaulted,
         credentials,
         state,
         problem,

@@ -65,3 +65,52 @@ fn rules_of_oauth2() {
         ],
     );
 }
+
+#[test]
+fn rules_of_azure() {
+    fn base() -> Value {
+        with(destination(), "/spec/auth", json!({ "azure": azure(json!({ "workloadIdentity": {} })) }))
+    }
+    fn azure(credential: Value) -> Value {
+        json!({ "tenantId": "t", "clientId": "c", "scope": "https://a.example/.default", "credential": credential })
+    }
+    let without = |name: &str| {
+        let mut azure = azure(json!({ "workloadIdentity": {} }));
+        azure.as_object_mut().unwrap().remove(name);
+        azure
+    };
+    let managed = json!({ "scope": "https://a.example/.default", "credential": { "managedIdentity": {} } });
+    let mut with_cloud = managed.clone();
+    with_cloud["cloud"] = json!("China");
+    let secret = json!({ "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } });
+    check(
+        base,
+        destination_errors,
+        &[
+            (
+                "/spec/auth/azure/credential",
+                json!({ "clientSecret": secret }),
+                json!({ "clientSecret": secret, "certificateRef": { "name": "s" } }),
+                "exactly one of clientSecret",
+            ),
+            ("/spec/auth/azure/credential", json!({ "certificateRef": { "name": "s" } }), json!({}), "exactly one of"),
+            ("/spec/auth/azure", managed.clone(), without("tenantId"), "give tenantId and clientId"),
+            ("/spec/auth/azure", managed, with_cloud, "mean nothing to a managed identity"),
+            ("/spec/auth/azure", azure(json!({ "workloadIdentity": {} })), without("scope"), "azure needs a scope"),
+            (
+                "/spec/keyVaultIdentity",
+                without("scope"),
+                azure(json!({ "workloadIdentity": {} })),
+                "keyVaultIdentity has no scope",
+            ),
+            (
+                "/spec/auth",
+                json!({ "basic": { "username": { "valueFrom": { "azureKeyVault": "https://v.vault.azure.net/secrets/u" } } } }),
+                json!({ "basic": { "username": { "valueFrom": {
+                    "azureKeyVault": "https://v.vault.azure.net/secrets/u", "secretKeyRef": { "name": "s", "key": "k" },
+                } } } }),
+                "exactly one of secretKeyRef, configMapKeyRef and azureKeyVault",
+            ),
+        ],
+    );
+}

@@ -36,7 +36,7 @@ fn rules_of_destinations() {
                 "/spec/provider/http/headers",
                 header(json!({ "valueFrom": { "configMapKeyRef": { "name": "c", "key": "k" } } })),
                 header(json!({ "valueFrom": {} })),
-                "exactly one of secretKeyRef and configMapKeyRef",
+                "exactly one of secretKeyRef, configMapKeyRef and azureKeyVault",
             ),
             ("/spec/auth", json!({ "bearer": { "token": secret() } }), json!({}), "exactly one of bearer"),
             (
@@ -55,7 +55,7 @@ fn rules_of_destinations() {
                 "/spec/auth/basic/username/valueFrom",
                 json!({ "configMapKeyRef": { "name": "c", "key": "k" } }),
                 json!({ "configMapKeyRef": { "name": "c", "key": "k" }, "secretKeyRef": { "name": "s", "key": "k" } }),
-                "exactly one of secretKeyRef and configMapKeyRef",
+                "exactly one of secretKeyRef, configMapKeyRef and azureKeyVault",
             ),
             (
                 "/spec/delivery",

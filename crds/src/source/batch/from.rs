@@ -144,12 +144,12 @@ impl BatchFrom {
         if let Some(ObjectStoreKeys { s3, azure, gcs }) = object_store.as_ref().and_then(|it| it.credentials.as_ref()) {
             if let Some(S3Keys { access_key_id, secret_access_key, session_token }) = s3 {
                 keys.extend(access_key_id.key().cloned());
-                keys.push(secret_access_key.key().clone());
-                keys.extend(session_token.iter().map(|token| token.key().clone()));
+                keys.extend(secret_access_key.key().cloned());
+                keys.extend(session_token.iter().filter_map(|token| token.key().cloned()));
             }
             let azure = azure.iter().flat_map(|keys| keys.access_key.iter().chain(&keys.sas_token));
-            keys.extend(azure.map(|value| value.key().clone()));
-            keys.extend(gcs.iter().map(|keys| keys.service_account_key.key().clone()));
+            keys.extend(azure.filter_map(|value| value.key().cloned()));
+            keys.extend(gcs.iter().filter_map(|keys| keys.service_account_key.key().cloned()));
         }
         keys
     }

@@ -53,13 +53,14 @@ pub(super) fn credentials(
         }
         _ => {}
     }
-    match circuit.filter(|circuit| circuit.state != CircuitState::Closed && circuit.cause == Some(Cause::Token)) {
+    let open = circuit.filter(|circuit| circuit.state != CircuitState::Closed);
+    let said = |otherwise: &'static str| open.and_then(|circuit| circuit.reason.as_deref()).unwrap_or(otherwise);
+    match open.and_then(|circuit| circuit.cause) {
         // Whether they are valid can't be said by anybody just now.
-        Some(circuit) => {
-            let said = circuit.reason.as_deref().unwrap_or("no access token can be had");
-            Finding::unknown(kind, Reason::TokenUnavailable, said)
-        }
-        None => Finding::holds(kind, Reason::CredentialsAccepted, "credentials are accepted, or were not refused yet"),
+        Some(Cause::Token) => Finding::unknown(kind, Reason::TokenUnavailable, said("no access token can be had")),
+        Some(Cause::VaultAway) => Finding::unknown(kind, Reason::KeyVaultUnavailable, said("the vault can't be asked")),
+        Some(Cause::Vault) => Finding::fails(kind, Reason::KeyVaultRefused, said("a secret can't be read")),
+        _ => Finding::holds(kind, Reason::CredentialsAccepted, "credentials are accepted, or were not refused yet"),
     }
 }
 

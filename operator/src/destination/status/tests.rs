@@ -73,7 +73,9 @@ fn each_situation_has_its_conditions() {
     };
     tokenless.circuit = Some(open(Cause::Token, "the token endpoint answered 500"));
     let token = ("False", "TokenUnavailable");
-    let cases: [Case<'_>; 7] = [
+    let vault = |cause| LaneView { circuit: Some(open(cause, "there is no secret token")), ..lane(false, 0) };
+    let (no_secret, no_vault) = (("False", "KeyVaultRefused"), ("False", "KeyVaultUnavailable"));
+    let cases: [Case<'_>; 9] = [
         ("unused", &fine, vec![], &[("True", "Resolved"), unknown, unknown, unknown]),
         (
             "used",
@@ -94,6 +96,18 @@ fn each_situation_has_its_conditions() {
             &[("True", "Resolved"), ("False", "CredentialsRefused"), ("False", "CredentialsRefused"), calm],
         ),
         ("no token", &fine, vec![tokenless], &[("True", "Resolved"), token, ("Unknown", "TokenUnavailable"), token]),
+        (
+            "no secret of a vault",
+            &fine,
+            vec![vault(Cause::Vault)],
+            &[("True", "Resolved"), no_secret, no_secret, no_secret],
+        ),
+        (
+            "no vault",
+            &fine,
+            vec![vault(Cause::VaultAway)],
+            &[("True", "Resolved"), no_vault, ("Unknown", "KeyVaultUnavailable"), no_vault],
+        ),
         (
             "no Secret",
             &missing,
@@ -196,6 +210,8 @@ fn an_open_circuit_is_shown_with_its_cause_and_told_once() {
     for (cause, reason) in [
         (Cause::Errors, "CircuitOpen"),
         (Cause::Credentials, "CredentialsRefused"),
+        (Cause::Vault, "KeyVaultRefused"),
+        (Cause::VaultAway, "KeyVaultUnavailable"),
         (Cause::Gone, "DestinationGone"),
         (Cause::Rule, "HeldByRule"),
         (Cause::Quota, "QuotaExhausted"),

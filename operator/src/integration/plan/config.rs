@@ -15,6 +15,7 @@ pub fn worker_config(resolved: &Resolved, settings: &Settings) -> WorkerConfig {
         namespace: resolved.identity.namespace.clone(),
         namespace_uid: ShortUid::of(&resolved.identity.namespace_uid),
         allowed_private_ranges: settings.allowed_private_ranges.clone(),
+        azure: resolved.azure.clone(),
         integrations: vec![resolved.config.clone()],
     }
 }

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, ConfigMapVolumeSource, Container, EnvVar, EnvVarSource, KeyToPath, ObjectFieldSelector,
-        PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume,
-        VolumeMount,
+        PodSecurityContext, PodSpec, ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+        SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
     },
     apimachinery::pkg::api::resource::Quantity,
 };
+use ropeway_auth::azure::TOKEN_FILE;
 use ropeway_crds::names;
 
 use super::Settings;
@@ -28,6 +29,8 @@ pub(super) const ADMIN_PORT: i32 = 8081;
 
 /// Name of the volume with the configuration.
 pub(super) const CONFIG_VOLUME: &str = "config";
+
+const AZURE_VOLUME: &str = "azure-identity-token";
 
 /// Distroless' `nonroot`.
 const USER: i64 = 65532;
@@ -119,7 +122,7 @@ fn default_resources() -> ResourceRequirements {
 
 /// A missing Secret or ConfigMap stops its lane and not the pod, so each is optional.
 fn volumes(config_map: &str, needed: &Mounts) -> (Vec<Volume>, Vec<VolumeMount>) {
-    let Mounts { secrets, config_maps } = needed;
+    let Mounts { secrets, config_maps, azure_token } = needed;
     let mount = |name: &str, path: String| VolumeMount {
         name: name.into(),
         mount_path: path,
@@ -151,7 +154,24 @@ fn volumes(config_map: &str, needed: &Mounts) -> (Vec<Volume>, Vec<VolumeMount>)
         volumes.push(Volume { name: volume.clone(), config_map: Some(source), ..Volume::default() });
         mounts.push(mount(&volume, format!("{CONFIG_MAPS_FOLDER}/{name}")));
     }
+    if let Some((folder, file)) = TOKEN_FILE.rsplit_once('/').filter(|_| *azure_token) {
+        volumes.push(azure(file));
+        mounts.push(mount(AZURE_VOLUME, folder.into()));
+    }
     (volumes, mounts)
+}
+
+/// A token of the service account that Entra ID takes and the API server does not. The webhook of AKS finds it there and adds
+/// no other.
+fn azure(file: &str) -> Volume {
+    let token = ServiceAccountTokenProjection {
+        audience: Some("api://AzureADTokenExchange".into()),
+        expiration_seconds: Some(3600),
+        path: file.into(),
+    };
+    let projection = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
+    let projected = ProjectedVolumeSource { sources: Some(vec![projection]), default_mode: None };
+    Volume { name: AZURE_VOLUME.into(), projected: Some(projected), ..Volume::default() }
 }
 
 fn secret(volume: &str, name: &str, items: Option<Vec<KeyToPath>>) -> Volume {

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy};
 use ropeway_crds::{
-    duration::ByteSize, duration::Duration as Span, source::Beginning, template::Template,
+    azure::AzureSettings, duration::ByteSize, duration::Duration as Span, source::Beginning, template::Template,
     worker_config::EventDefaults, worker_config::IntegrationConfig, worker_config::SourceConfig,
 };
 use serde_json::{Value, json};
@@ -37,6 +37,7 @@ pub fn resolved() -> Resolved {
             name: "signups".into(),
             uid: uid.clone(),
             source: SourceConfig::Stream { stream: "ORDERS".into() },
+            key_vault_identity: None,
             event: EventDefaults { r#type: "t".into(), source: "/s".into(), id: None },
             schema: None,
             dedup: None,
@@ -59,7 +60,9 @@ pub fn resolved() -> Resolved {
         mounts: Mounts {
             secrets: BTreeMap::from([("keys".into(), ["a", "b"].map(String::from).into())]),
             config_maps: BTreeMap::from([("settings".into(), ["user".to_owned()].into())]),
+            azure_token: false,
         },
+        azure: AzureSettings::default(),
         withheld: Vec::new(),
         state: State::Running,
         replicas: 2,
@@ -273,4 +276,28 @@ fn a_batch_source_has_a_cron_job_whose_pod_is_that_of_the_workers_with_another_c
     assert_eq!(suspended(&batch(json!({ "suspend": true }))), Some(true));
     assert_eq!(suspended(&Resolved { state: State::Stopped, ..batch(json!({})) }), Some(true));
     assert_eq!(suspended(&Resolved { state: State::Paused, ..batch(json!({})) }), Some(false));
+}
+
+#[test]
+fn a_token_for_entra_id_is_mounted_where_a_workload_identity_is_named_and_for_nobody_else() {
+    let pod = |resolved: &Resolved| {
+        let deployment = plan(resolved, &settings()).deployment;
+        serde_json::to_value(deployment.spec.unwrap().template.spec.unwrap()).unwrap()
+    };
+    let mut resolved = resolved();
+    assert!(!pod(&resolved).to_string().contains("serviceAccountToken\""));
+    resolved.mounts.azure_token = true;
+    let pod = pod(&resolved);
+    let volume = pod["volumes"].as_array().unwrap().iter().find(|it| it["name"] == "azure-identity-token").unwrap();
+    assert_eq!(
+        volume["projected"]["sources"],
+        json!([{ "serviceAccountToken": {
+            "audience": "api://AzureADTokenExchange", "expirationSeconds": 3600, "path": "azure-identity-token",
+        } }])
+    );
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|it| it["name"] == "azure-identity-token").unwrap();
+    assert_eq!(mount["mountPath"], "/var/run/secrets/azure/tokens");
+    // It is no token for the API server.
+    assert_eq!(pod["automountServiceAccountToken"], false);
 }

@@ -60,6 +60,7 @@ fn config(
         token_of: spec.auth.as_ref().filter(|auth| auth.is_brokered()).map(|_| destination.r#ref.clone()),
         auth: spec.auth.clone(),
         tls: spec.tls.clone(),
+        key_vault_identity: spec.key_vault_identity.clone(),
         delivery,
         breaker: BreakerPolicy::resolve(spec.circuit_breaker.as_ref()),
         rate: RatePolicy::resolve(spec.rate_limit.as_ref()),

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::integration::observe::{Account, AccountFact, ClaimFact, SecretFact};
 
+mod azure;
+
 fn integration() -> Value {
     json!({
         "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration",
@@ -45,6 +47,7 @@ fn observed(integration: Value) -> Observed {
         config_maps: BTreeMap::from([("programs".into(), Some(BTreeMap::from([("shape".into(), ".".into())])))]),
         service_account: None,
         claim: None,
+        azure: AzureSettings::default(),
     }
 }
 

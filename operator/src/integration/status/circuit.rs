@@ -15,6 +15,8 @@ pub(crate) fn circuit_finding(kind: ConditionType, whose: &str, circuit: &Circui
         None | Some(Cause::Errors) => (Reason::CircuitOpen, "it is tried again by itself"),
         Some(Cause::Credentials) => (Reason::CredentialsRefused, "renew the Secret that its Destination names"),
         Some(Cause::Token) => (Reason::TokenUnavailable, "it goes on by itself once a token can be had"),
+        Some(Cause::Vault) => (Reason::KeyVaultRefused, "see its Destination"),
+        Some(Cause::VaultAway) => (Reason::KeyVaultUnavailable, "it goes on by itself once the vault can be asked"),
         Some(Cause::Gone) => (Reason::DestinationGone, "correct the Destination's address or our rights there"),
         Some(Cause::Quota) => {
             (Reason::QuotaExhausted, "it goes on by itself when the vendor's day ends, or with a larger quota")

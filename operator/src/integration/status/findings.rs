@@ -203,6 +203,7 @@ fn is_hopeless(finding: &Finding) -> bool {
                 | Reason::SecretNotFound
                 | Reason::SecretKeyNotFound
                 | Reason::SecretNotAllowed
+                | Reason::IdentityNotAllowed
                 | Reason::ConfigMapNotFound
                 | Reason::ClaimNotFound
                 | Reason::BatchFailing

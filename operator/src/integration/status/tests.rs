@@ -238,6 +238,13 @@ fn cases() -> Vec<Case> {
             "stalled",
         ),
         (
+            "an identity that may not be used",
+            |it| it.findings.push(finding(DestinationsResolved, Reason::IdentityNotAllowed)),
+            ("False", Reason::IdentityNotAllowed),
+            healthy,
+            "stalled",
+        ),
+        (
             "config map",
             |it| it.findings.push(finding(DestinationsResolved, Reason::ConfigMapNotFound)),
             ("False", Reason::ConfigMapNotFound),
@@ -491,6 +498,9 @@ fn cases() -> Vec<Case> {
         ("the circuit is open", |it| it.open(Cause::Errors), ready, ("False", Reason::CircuitOpen), "settled"),
         ("held open by hand", |it| it.open(Cause::Manual), ready, ("False", Reason::HeldByHand), "settled"),
         ("no token", |it| it.open(Cause::Token), ready, ("False", Reason::TokenUnavailable), "settled"),
+        ("no secret of a vault", |it| it.open(Cause::Vault), ready, ("False", Reason::KeyVaultRefused), "settled"),
+        ("no vault", |it| it.open(Cause::VaultAway), ready, ("False", Reason::KeyVaultUnavailable), "settled"),
+        ("the vendor's quota", |it| it.open(Cause::Quota), ready, ("False", Reason::QuotaExhausted), "settled"),
         ("gone", |it| it.open(Cause::Gone), ready, ("False", Reason::DestinationGone), "settled"),
         ("a rule holds it", |it| it.open(Cause::Rule), ready, ("False", Reason::HeldByRule), "settled"),
         ("its day is used up", |it| it.open(Cause::Quota), ready, ("False", Reason::QuotaExhausted), "settled"),

@@ -4,7 +4,9 @@ use http::StatusCode;
 use ropeway_auth::{
     credentials::{CredentialError, Proof, Renewal},
     http::{Request, Response, SendFailure},
+    secret::SecretError,
     token::TokenError,
+    vault::VaultTrouble,
 };
 
 use super::{Poller, run::problem, work::Attempt};
@@ -14,12 +16,13 @@ impl Poller {
     pub(super) async fn ask(&self, request: Request) -> Result<Result<Response, SendFailure>, Attempt> {
         let (answer, proof) = self.ask_once(request.clone()).await?;
         let refused = answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED);
-        match &self.credentials {
-            Some(credentials) if refused && credentials.refused(&proof) == Renewal::Own => {
-                Ok(self.ask_once(request).await?.0)
-            }
-            _ => Ok(answer),
-        }
+        let Some(credentials) = self.credentials.as_ref().filter(|_| refused) else { return Ok(answer) };
+        let again = match credentials.refused(&proof) {
+            Renewal::Own => true,
+            Renewal::Vault => credentials.renew().await,
+            Renewal::None | Renewal::Broker(_) => false,
+        };
+        if again { Ok(self.ask_once(request).await?.0) } else { Ok(answer) }
     }
 
     async fn ask_once(&self, mut request: Request) -> Result<(Result<Response, SendFailure>, Proof), Attempt> {
@@ -36,6 +39,11 @@ fn unproved(error: CredentialError) -> Attempt {
     let why = problem("PollRefused", &format!("spec.source.poll.auth: {error}"));
     match error {
         CredentialError::Token(TokenError::Unavailable { after, .. }) => Attempt::Trouble { wish: after, why },
+        CredentialError::Secret(SecretError::Vault(error))
+        | CredentialError::Token(TokenError::Secret(SecretError::Vault(error))) => match error.trouble {
+            VaultTrouble::Passes(wish) => Attempt::Trouble { wish, why },
+            VaultTrouble::Refused | VaultTrouble::Address => Attempt::Fatal(why),
+        },
         _ => Attempt::Fatal(why),
     }
 }

@@ -120,6 +120,7 @@ impl Poller {
         reading: Option<&str>,
         validators: Option<&Validators>,
     ) -> Attempt {
+        self.secrets.ready(&self.vaulted).await;
         let made = self.values().and_then(|values| request(&self.plan, run, until, &values, validators));
         let PageRequest { request, url, stands_for } = match made {
             Ok(made) => made,

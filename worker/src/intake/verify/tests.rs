@@ -27,7 +27,7 @@ fn secrets(values: &[(&str, &str)]) -> (TempDir, Secrets) {
 }
 
 fn value(key: &str) -> SecretValue {
-    SecretValue { value_from: SecretSource { secret_key_ref: SecretKeyRef { name: "hooks".into(), key: key.into() } } }
+    SecretValue { value_from: SecretSource::SecretKeyRef(SecretKeyRef { name: "hooks".into(), key: key.into() }) }
 }
 
 fn scheme(field: &str, scheme: serde_json::Value) -> Verification {

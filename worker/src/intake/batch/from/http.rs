@@ -11,7 +11,7 @@ use ropeway_auth::{
     keyring::Keyring,
     secret::Secrets,
 };
-use ropeway_crds::source::BatchHttp;
+use ropeway_crds::{azure::VaultSecret, reference::vault_secrets, source::BatchHttp};
 
 use super::{Ask, Found, Incoming, Opened, ReadError, Unchanged, unusable};
 
@@ -24,6 +24,8 @@ pub(super) struct Http {
     uri: Uri,
     shown: String,
     secrets: Secrets,
+    /// What of its headers is in Key Vault.
+    vaulted: Vec<VaultSecret>,
     credentials: Option<Credentials>,
     door: HttpDoor,
 }
@@ -34,7 +36,8 @@ impl Http {
             spec.url.parse().map_err(|_| ReadError::Refused("spec.source.batch.from.http.url is no URL".into()))?;
         let door = keyring.door(spec.tls.clone());
         let credentials = spec.auth.as_ref().map(|auth| keyring.credentials(auth));
-        Ok(Self { spec: spec.clone(), uri, shown, secrets: keyring.secrets.clone(), credentials, door })
+        let vaulted = vault_secrets(&spec.headers, "headers").into_iter().map(|(_, secret)| secret).collect();
+        Ok(Self { spec: spec.clone(), uri, shown, secrets: keyring.secrets.clone(), vaulted, credentials, door })
     }
 
     pub(super) fn found(&self) -> Found {
@@ -44,9 +47,7 @@ impl Http {
     pub(super) async fn open(&self, ask: Ask<'_>) -> Result<Opened, ReadError> {
         let (request, proof) = self.request(ask).await?;
         let mut answer = self.door.open(request, PATIENCE).await?;
-        if answer.status == StatusCode::UNAUTHORIZED
-            && self.credentials.as_ref().is_some_and(|credentials| credentials.refused(&proof) == Renewal::Own)
-        {
+        if answer.status == StatusCode::UNAUTHORIZED && self.renews(&proof).await {
             let (request, _) = self.request(ask).await?;
             answer = self.door.open(request, PATIENCE).await?;
         }
@@ -71,11 +72,22 @@ impl Http {
         Ok(Opened::Stream(Incoming { version, at, chunks: chunks.boxed() }))
     }
 
+    /// Whether a request that was refused can be proved anew.
+    async fn renews(&self, proof: &Proof) -> bool {
+        let Some(credentials) = &self.credentials else { return false };
+        match credentials.refused(proof) {
+            Renewal::Own => true,
+            Renewal::Vault => credentials.renew().await,
+            Renewal::None | Renewal::Broker(_) => false,
+        }
+    }
+
     async fn anew(&self) -> Result<Opened, ReadError> {
         Box::pin(self.open(Ask { offset: 0, version: None, unless_unchanged: Unchanged::Wanted })).await
     }
 
     async fn request(&self, ask: Ask<'_>) -> Result<(Request, Proof), ReadError> {
+        self.secrets.ready(&self.vaulted).await;
         let mut headers = HeaderMap::new();
         for given in self.spec.headers.iter().flatten() {
             let value = self.secrets.value(given.value.as_deref(), given.value_from.as_ref());

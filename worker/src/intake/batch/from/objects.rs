@@ -25,7 +25,9 @@ use ropeway_auth::{
     secret::Secrets,
 };
 use ropeway_crds::{
-    secret_ref::SecretKeyRef,
+    azure::VaultSecret,
+    reference::vault_secrets,
+    secret_ref::SecretValue,
     source::{BatchObjectStore, ObjectStoreKeys},
 };
 use secrecy::ExposeSecret;
@@ -42,6 +44,8 @@ pub(super) struct Objects {
     path: Path,
     listing: bool,
     secrets: Secrets,
+    /// What of its keys is in Key Vault.
+    vaulted: Vec<VaultSecret>,
     connector: Connector,
 }
 
@@ -59,6 +63,7 @@ impl Objects {
             path,
             listing: key.is_empty() || key.ends_with('/'),
             secrets: keyring.secrets.clone(),
+            vaulted: vault_secrets(&spec.credentials, "credentials").into_iter().map(|(_, secret)| secret).collect(),
             connector: Connector { door, allow_http },
         })
     }
@@ -68,7 +73,7 @@ impl Objects {
     }
 
     pub(super) async fn find(&self) -> Result<Vec<Found>, ReadError> {
-        let store = self.store()?;
+        let store = self.store().await?;
         if !self.listing {
             let meta = store.head(&self.path).await.map_err(|error| failed(&self.spec.url, &error))?;
             return Ok(vec![self.found(&meta)]);
@@ -91,7 +96,7 @@ impl Objects {
         if ask.unless_unchanged == Unchanged::Unwanted && known {
             return Ok(Opened::Unchanged);
         }
-        let store = self.store()?;
+        let store = self.store().await?;
         let path = Path::parse(&found.key).map_err(|error| ReadError::Refused(error.to_string()))?;
         // A range that begins at the end is refused.
         let at = if known && found.size.is_some_and(|size| ask.offset < size) { ask.offset } else { 0 };
@@ -123,7 +128,8 @@ impl Objects {
     }
 
     /// Made for each use, so that a key that was renewed is felt.
-    fn store(&self) -> Result<Arc<dyn ObjectStore>, ReadError> {
+    async fn store(&self) -> Result<Arc<dyn ObjectStore>, ReadError> {
+        self.secrets.ready(&self.vaulted).await;
         let spec = &self.spec;
         let keys = spec.credentials.as_ref();
         let made = match spec.url.split("://").next() {
@@ -150,9 +156,9 @@ impl Objects {
         let Some(keys) = keys.and_then(|keys| keys.s3.as_ref()) else { return Ok(builder.with_skip_signature(true)) };
         let id = self.secrets.value(keys.access_key_id.value.as_deref(), keys.access_key_id.value_from.as_ref());
         let id = id.map_err(|error| ReadError::Later(error.to_string()))?;
-        builder = builder.with_access_key_id(id).with_secret_access_key(self.text(keys.secret_access_key.key())?);
+        builder = builder.with_access_key_id(id).with_secret_access_key(self.text(&keys.secret_access_key)?);
         Ok(match &keys.session_token {
-            Some(token) => builder.with_token(self.text(token.key())?),
+            Some(token) => builder.with_token(self.text(token)?),
             None => builder,
         })
     }
@@ -169,9 +175,9 @@ impl Objects {
         }
         let keys = keys.and_then(|keys| keys.azure.as_ref());
         Ok(match keys.map(|keys| (&keys.access_key, &keys.sas_token)) {
-            Some((Some(key), _)) => builder.with_access_key(self.text(key.key())?),
+            Some((Some(key), _)) => builder.with_access_key(self.text(key)?),
             Some((None, Some(token))) => {
-                let token = self.text(token.key())?;
+                let token = self.text(token)?;
                 let pairs = url::form_urlencoded::parse(token.trim_start_matches('?').as_bytes());
                 builder.with_sas_authorization(pairs.into_owned().collect::<Vec<_>>())
             }
@@ -188,13 +194,13 @@ impl Objects {
             builder = builder.with_base_url(endpoint);
         }
         Ok(match keys.and_then(|keys| keys.gcs.as_ref()) {
-            Some(keys) => builder.with_service_account_key(self.text(keys.service_account_key.key())?),
+            Some(keys) => builder.with_service_account_key(self.text(&keys.service_account_key)?),
             None => builder.with_skip_signature(true),
         })
     }
 
-    fn text(&self, key: &SecretKeyRef) -> Result<String, ReadError> {
-        let text = self.secrets.text(key).map_err(|error| ReadError::Later(error.to_string()))?;
+    fn text(&self, secret: &SecretValue) -> Result<String, ReadError> {
+        let text = self.secrets.secret(secret).map_err(|error| ReadError::Later(error.to_string()))?;
         Ok(text.expose_secret().to_owned())
     }
 }
