@@ -503,7 +503,6 @@ fn cases() -> Vec<Case> {
         ("the vendor's quota", |it| it.open(Cause::Quota), ready, ("False", Reason::QuotaExhausted), "settled"),
         ("gone", |it| it.open(Cause::Gone), ready, ("False", Reason::DestinationGone), "settled"),
         ("a rule holds it", |it| it.open(Cause::Rule), ready, ("False", Reason::HeldByRule), "settled"),
-        ("its day is used up", |it| it.open(Cause::Quota), ready, ("False", Reason::QuotaExhausted), "settled"),
         ("its address", |it| it.open(Cause::Address), ready, ("False", Reason::AddressRefused), "settled"),
         (
             "its configuration",
