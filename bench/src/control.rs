@@ -49,6 +49,12 @@ impl Sink {
         format!("{}/take/{destination}", self.address)
     }
 
+    /// The address that stands for this vendor's.
+    #[must_use]
+    pub fn vendor(&self, name: &str) -> String {
+        format!("{}/vendor/{name}", self.address)
+    }
+
     /// The address of a destination that never answers.
     #[must_use]
     pub fn hangs(&self, destination: usize) -> String {

@@ -35,6 +35,7 @@ pub mod siege;
 pub mod sink;
 pub mod throughput;
 pub mod variant;
+pub mod vendors;
 pub mod versions;
 pub mod workload;
 

@@ -8,7 +8,7 @@ use crate::{
     control::Sink,
     delay, direct, golden, hang, idle,
     results::{Origin, table, write},
-    siege, throughput, versions,
+    siege, throughput, vendors, versions,
     workload::Workload,
 };
 
@@ -33,6 +33,7 @@ pub async fn run(args: &RunArgs) -> Result<(), Error> {
             Workload::F4 => hang::measure(args, &sink, &origin).await?,
             Workload::I1 => siege::measure(args, &sink, &origin).await?,
             Workload::R1 => direct::measure(args, &sink, &origin).await?,
+            Workload::V1 => vendors::measure(args, &sink, &origin).await?,
         };
         write(&args.out, &figures)?;
         all.extend(figures);

@@ -39,16 +39,32 @@ impl Scene {
     /// # Errors
     /// When the manifests are wrong.
     pub fn new(folder: &Path, urls: &[String], workload: Workload) -> Result<Self, Error> {
-        let mut documents = vec![json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "hook" }, "stringData": { "token": "bench" },
-        })];
-        for (number, url) in urls.iter().enumerate() {
-            documents.push(destination(number, url, workload));
-        }
+        let destinations = urls.iter().enumerate();
+        let mut documents: Vec<Value> = destinations.map(|(number, url)| destination(number, url, workload)).collect();
         let numbers: Vec<usize> = (0..urls.len()).collect();
         for (place, lanes) in numbers.chunks(LANES_EACH).enumerate() {
             documents.push(integration(place, lanes, workload));
         }
+        Self::staged(folder, documents)
+    }
+
+    /// One Integration with one lane, whose Destination has this spec and whose records are made by this expression.
+    ///
+    /// # Errors
+    /// When the manifests are wrong.
+    pub fn of(folder: &Path, spec: &Value, transform: &str) -> Result<Self, Error> {
+        let mut integration = integration(0, &[0], Workload::T2);
+        integration["spec"]["destinations"][0]["transform"]["expression"] = json!(transform);
+        let destination = json!({
+            "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": name(0) }, "spec": spec,
+        });
+        Self::staged(folder, vec![destination, integration])
+    }
+
+    fn staged(folder: &Path, mut documents: Vec<Value>) -> Result<Self, Error> {
+        documents.push(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "hook" }, "stringData": { "token": "bench" },
+        }));
         let text: String = documents.iter().map(|document| format!("---\n{document}\n")).collect();
         let path = folder.join("manifests.yaml");
         fs::write(&path, text).map_err(file("write", &path))?;

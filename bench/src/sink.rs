@@ -2,6 +2,7 @@
 //! pinned, and so that its work is not taken for that of a worker.
 //!
 //! `POST /take/<n>` takes a record, or an array of records, for destination `n`. `POST /hang/<n>` never answers.
+//! `POST /vendor/<name>/…` takes a vendor's request and answers as the vendor does when it takes everything.
 //! `POST /begin` forgets everything; `GET /report` and `GET /latencies` say what arrived since.
 
 use std::{
@@ -21,8 +22,10 @@ use tokio::net::TcpListener;
 use crate::{Error, args::SinkArgs, error::call};
 
 pub mod account;
+mod vendor;
 
 use account::Account;
+use vendor::Vendor;
 
 type Shared = Arc<Mutex<Account>>;
 
@@ -55,6 +58,12 @@ async fn answer(account: Shared, request: Request<Incoming>) -> Result<Response<
     if let Some(destination) = path.strip_prefix("/take/").and_then(|text| text.parse().ok()) {
         lock().take(destination, &body, now());
         return Ok(plain(StatusCode::OK, Bytes::from_static(b"{}")));
+    }
+    if let Some(vendor) = path.strip_prefix("/vendor/").and_then(|rest| rest.split('/').next()).and_then(Vendor::named)
+    {
+        let (items, answer) = vendor.answer(&body);
+        lock().take_items(&items, now());
+        return Ok(plain(StatusCode::OK, answer));
     }
     if path.starts_with("/hang/") {
         return std::future::pending().await;

@@ -10,9 +10,10 @@ use crate::{
     figures::Metric,
     golden::{self, Golden},
     load::OCCURRED_AT,
-    process::Cost,
+    process::{Cost, Process},
     results::{Figure, Origin},
     scene::Scene,
+    server::Server,
     sink::account::Report,
     variant::{Route, Variant},
     workload::Workload,
@@ -23,14 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// One run of one variant.
 #[derive(Clone, Copy, Debug)]
-struct Sample {
+pub(crate) struct Sample {
     events_per_second: f64,
     cpu_per_event: f64,
     peak_rss: f64,
 }
 
 /// The metrics of a sample, with their units.
-const METRICS: [Metric<Sample>; 3] = [
+pub(crate) const METRICS: [Metric<Sample>; 3] = [
     ("events_per_second", "1/s", |sample| sample.events_per_second),
     ("cpu_per_event", "µs", |sample| sample.cpu_per_event),
     ("peak_rss", "MB", |sample| sample.peak_rss),
@@ -62,15 +63,30 @@ async fn once(
     sink.begin().await?;
     let url = sink.takes(0);
     let route = Route { server: &server, scene, url: &url, workload };
-    let mut process = variant.launch(route, &args.worker, folder.path())?.start(folder.path())?;
+    let process = variant.launch(route, &args.worker, folder.path())?.start(folder.path())?;
+    let (sample, report) = emptied(process, args.events, sink, &server, scene).await?;
+    verify(variant, args.events, report)?;
+    Ok(sample)
+}
 
+/// Waits until a process has emptied the stream, and stops it.
+///
+/// # Errors
+/// When it does not get there.
+pub(crate) async fn emptied(
+    mut process: Process,
+    events: u64,
+    sink: &Sink,
+    server: &Server,
+    scene: &Scene,
+) -> Result<(Sample, Report), Error> {
     let records = async |enough: u64| match sink.report().await? {
         report if report.records >= enough => Ok(report),
         report => Err(format!("{report:?}").into()),
     };
     process.until("the first event", PATIENCE, async || records(1).await).await?;
     let before = process.cost()?;
-    process.until("the last event", PATIENCE, async || records(args.events).await).await?;
+    process.until("the last event", PATIENCE, async || records(events).await).await?;
     let after = process.cost()?;
 
     let (stream, consumer) = (scene.stream(), scene.consumer());
@@ -80,9 +96,8 @@ async fn once(
     };
     process.until("the last acknowledgement", Duration::from_secs(20), settled).await?;
     let report = sink.report().await?;
-    verify(variant, args.events, report)?;
     process.stop().await;
-    Ok(sample(report, before, after))
+    Ok((sample(report, before, after), report))
 }
 
 /// Nothing is lost, nothing came twice, and every byte is as it should be.

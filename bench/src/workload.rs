@@ -21,11 +21,13 @@ pub enum Workload {
     I1,
     /// A request that waits for the destination's answer.
     R1,
+    /// Full requests to each vendor, from a full stream.
+    V1,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::T1, Self::T2, Self::T5, Self::O1, Self::F4, Self::I1, Self::R1];
+    pub const ALL: [Self; 8] = [Self::T1, Self::T2, Self::T5, Self::O1, Self::F4, Self::I1, Self::R1, Self::V1];
 
     /// Events of one request.
     #[must_use]

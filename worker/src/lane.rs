@@ -265,7 +265,7 @@ impl Lane {
     /// How many messages it may have in hand.
     fn capacity(&self) -> usize {
         let portion = usize::try_from(self.config.batch.max_items).unwrap_or(1);
-        self.account.pace().worth_preparing().saturating_mul(portion).clamp(1, MOST_IN_HAND)
+        self.account.pace().worth_preparing().saturating_mul(portion).clamp(1, MOST_IN_HAND.max(portion))
     }
 
     async fn open(&self, most: usize) -> Result<LaneStreams, Problem> {

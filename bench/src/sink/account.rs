@@ -66,6 +66,13 @@ impl Account {
         }
     }
 
+    /// Takes the items of a vendor's request at this time; none where it could not be read.
+    pub fn take_items(&mut self, items: &[&RawValue], now: u64) {
+        self.requests += 1;
+        self.unreadable += u64::from(items.is_empty());
+        items.iter().for_each(|item| self.take_one(0, item.get(), now));
+    }
+
     fn take_one(&mut self, destination: usize, record: &str, now: u64) {
         let carried: Option<Carried<'_>> = serde_json::from_str(record).ok();
         let read = carried.and_then(|carried| Some((number(&carried.id)?, carried.occurred_at.parse::<u64>().ok()?)));

@@ -53,7 +53,7 @@ impl AmplitudeProvider {
             AmplitudeApi::HttpV2 => 1_000_000,
             AmplitudeApi::Batch => 20_000_000,
         };
-        Capacity { items: 1_000, most_items: 2_000, bytes, is_known: true }
+        Capacity { items: 500, most_items: 2_000, bytes, is_known: true }
     }
 
     /// The shortest id that is taken.

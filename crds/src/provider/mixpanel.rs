@@ -35,7 +35,7 @@ pub enum MixpanelRegion {
 
 impl MixpanelProvider {
     /// 2000 events, 10 MB. Source: the ingestion API.
-    pub const CAPACITY: Capacity = Capacity { items: 1_000, most_items: 2_000, bytes: 10_000_000, is_known: true };
+    pub const CAPACITY: Capacity = Capacity { items: 500, most_items: 2_000, bytes: 10_000_000, is_known: true };
     /// By event, time, `distinct_id` and `$insert_id`.
     pub const REPEATS: Repeats = Repeats::Dropped;
 

@@ -34,7 +34,7 @@ pub enum SegmentRegion {
 
 impl SegmentProvider {
     /// 2500 calls, 500 KB. Source: limits of the HTTP API.
-    pub const CAPACITY: Capacity = Capacity { items: 1_000, most_items: 2_500, bytes: 500_000, is_known: true };
+    pub const CAPACITY: Capacity = Capacity { items: 500, most_items: 2_500, bytes: 500_000, is_known: true };
     /// By `messageId`, "99 %", for about a day.
     pub const REPEATS: Repeats = Repeats::Mostly;
 

@@ -162,6 +162,8 @@ pub struct ResolvedLane {
     pub start_at: LaneStart,
     /// How long one delivery may take.
     pub timeout: Duration,
+    /// How many records one request may hold.
+    pub portion: u32,
 }
 
 /// Checks everything and brings it together.
@@ -216,6 +218,7 @@ fn assemble(
         account: Some(config.account.clone()),
         start_at: destination.start_at.unwrap_or_default(),
         timeout: config.delivery.timeout,
+        portion: config.batch.max_items,
     });
     let retain = spec.storage.as_ref().and_then(|storage| storage.retain);
     Resolved {

@@ -21,7 +21,7 @@ use crate::{
 /// shared stream hit that with a few dozen Integrations.
 const MOST_SHARED_CONSUMERS: i32 = 10_000;
 
-/// What a lane may have in hand over all workers.
+/// What a lane may have in hand over all workers, unless its requests are larger.
 const MOST_UNACKNOWLEDGED: i64 = 1_000;
 
 /// Room for requests that were not sent, over all Integrations of a namespace.
@@ -65,15 +65,18 @@ pub fn jetstream_plan(
 }
 
 fn lane_plan(identity: &Identity, names: &NamespaceNames, lane: &ResolvedLane, filters: &[String]) -> LanePlan {
-    let ResolvedLane { lane, destination, account, start_at, timeout } = lane;
+    let ResolvedLane { lane, destination, account, start_at, timeout, portion } = lane;
     // Two deliveries after each other and what lies around them: a message in hand must not be handed out again.
     let wait = (timeout.std() * 2 + Duration::from_secs(10)).max(Duration::from_secs(30));
+    // One portion fills up while another is under way.
+    let max_ack_pending = MOST_UNACKNOWLEDGED.max(2 * i64::from(*portion));
+    let consumer = |filters| consumer::Config { max_ack_pending, ..lane_consumer(identity, lane, wait, filters) };
     LanePlan {
         destination: destination.clone(),
         account: account.clone(),
         start_at: *start_at,
-        events: lane_consumer(identity, lane, wait, filters.to_vec()),
-        retries: lane_consumer(identity, lane, wait, vec![names.again(lane)]),
+        events: consumer(filters.to_vec()),
+        retries: consumer(vec![names.again(lane)]),
         lane: lane.clone(),
     }
 }

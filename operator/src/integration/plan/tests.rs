@@ -56,6 +56,7 @@ pub fn resolved() -> Resolved {
             account: None,
             start_at: LaneStart::New,
             timeout: Span::from_secs(15),
+            portion: 1,
         }],
         mounts: Mounts {
             secrets: BTreeMap::from([("keys".into(), ["a", "b"].map(String::from).into())]),

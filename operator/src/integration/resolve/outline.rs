@@ -38,6 +38,7 @@ pub fn outline(integration: &Integration, namespace_uid: &str) -> Option<Outline
         account: None,
         start_at: destination.start_at.unwrap_or_default(),
         timeout: DeliveryPolicy::resolve(destination.delivery.as_ref(), None).timeout,
+        portion: 1,
     };
     Some(Outline {
         source: source(spec)?.0,
