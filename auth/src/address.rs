@@ -107,8 +107,10 @@ fn special(address: IpAddr) -> Option<&'static str> {
 }
 
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
-    let [a, b, c, _] = address.octets();
+    let [a, b, c, d] = address.octets();
     match (a, b, c) {
+        // Azure's WireServer: public in form, and only the host answers at it.
+        (168, 63, 129) if d == 16 => Some("metadata"),
         _ if address.is_loopback() => Some("loopback"),
         _ if address.is_link_local() => Some("link-local or metadata"),
         _ if address.is_private() => Some("private"),

@@ -144,7 +144,11 @@ impl VaultSecret {
     /// Its parts; none where it is no identifier.
     pub fn parts(&self) -> Option<VaultSecretParts<'_>> {
         let (vault, path) = self.0.split_once("/secrets/")?;
-        let host = vault.strip_prefix("https://")?.split(':').next()?;
+        let authority = vault.strip_prefix("https://")?;
+        let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+        if port.is_empty() || !port.bytes().all(|digit| digit.is_ascii_digit()) {
+            return None;
+        }
         let (name, version) = path.split_once('/').map_or((path, None), |(name, version)| (name, Some(version)));
         let plain = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-');
         let good = !host.is_empty() && !host.contains(['/', '@', '?', '#']) && plain(name);

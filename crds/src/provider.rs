@@ -110,6 +110,11 @@ impl Provider {
         given.into_iter().find(|(_, given)| *given).map_or("none", |(name, _)| name)
     }
 
+    /// Whether it knows its vendor.
+    pub fn is_vendor(&self) -> bool {
+        !matches!(self.name(), "http" | "webhook" | "nats" | "none")
+    }
+
     /// What one request can hold at most; none where it holds one record.
     pub fn capacity(&self) -> Option<Capacity> {
         let Self { http, webhook: _, nats: _, braze, segment, hubspot, salesforce, ga4: _, mixpanel, amplitude } = self;

@@ -36,14 +36,14 @@ use ropeway_mapping::{EventAttributes, Program};
 use crate::{
     account::{Account, Permit, breaker::Sign},
     deliver::{
-        judge::sign,
+        judge::{sign, telling},
         search::{Reply, Search},
     },
     fault::{self, Step},
     io::jetstream::Broker,
     lane::Trial,
     map::Record,
-    provider::{self, Fate, Invalid, Item, Known, Outcome, Vendor, Verdict, http::Frame},
+    provider::{self, Failure, Fate, Invalid, Item, Known, Outcome, Vendor, Verdict, http::Frame},
 };
 
 /// What a lane needs to deliver.
@@ -222,9 +222,9 @@ impl Deliverer {
             let reply = match answered.outcome {
                 _ if !answered.each.is_empty() => Reply::Told(answered.each),
                 Outcome::Rejected(failure) if failure.code == Some(413) => {
-                    if portion.len() > 1 {
-                        exchange.too_large = Some(portion.len() / 2);
-                    }
+                    let weight: usize = portion.iter().map(|parcel| parcel.record.weight).sum();
+                    // One that is too large alone says nothing about the others.
+                    exchange.too_large = if portion.len() > 1 { Some(weight / 2) } else { None };
                     Reply::TooLarge(failure)
                 }
                 Outcome::Rejected(failure) => Reply::Refused(failure),
@@ -255,11 +255,12 @@ impl Deliverer {
         let (answered, response) = self.send_within(account, &[parcel], manner, deadline).await;
         drop(permit);
         let Answered { outcome, each, sign } = answered;
-        let own = each.into_iter().find_map(|fate| match fate {
-            Fate::Known(outcome) => Some(outcome),
-            Fate::Again => None,
-        });
-        (own.unwrap_or(outcome), sign, response)
+        let own = match each.into_iter().next() {
+            Some(Fate::Known(outcome)) => outcome,
+            Some(Fate::Again) => Outcome::Unaccounted(Failure::silent("the destination did not say what became of it")),
+            None => outcome,
+        };
+        (own, sign, response)
     }
 
     async fn send_within(
@@ -274,7 +275,7 @@ impl Deliverer {
         fault::reached(Step::Answered);
         let Verdict { outcome, hint, by_rule, each } = verdict;
         let delivery = parcels.first().map_or("", |parcel| parcel.delivery);
-        let sign = sign(&outcome, by_rule, delivery);
+        let sign = sign(telling(&outcome, &each), by_rule, delivery);
         if account.pace().honors_headers() {
             let limited = sign == Sign::Limited;
             let most = self.config.delivery.retry_after_max.std();
@@ -284,7 +285,8 @@ impl Deliverer {
             }
         }
         // A trial's result is told by whoever makes it.
-        let tripped = manner.trial != Trial::Circuit && account.note(&sign, manner.retry).await;
+        let noted = manner.trial != Trial::Circuit && self.shadow_of.is_none();
+        let tripped = noted && account.note(&sign, manner.retry).await;
         let outcome = match (outcome, &sign) {
             // The one that shows that all are forbidden is not to suffer for it.
             (Outcome::Rejected(failure), Sign::Forbidden { .. }) if tripped => {

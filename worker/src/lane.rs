@@ -186,7 +186,11 @@ impl Lane {
     /// Why it may not work as usual.
     pub(crate) fn blocked(&self) -> Option<Blocked> {
         let now = Timestamp::now();
-        if let Circuit::Open(wait) = self.account.circuit(now) {
+        // Where nothing is sent the destination need not answer, and nothing is learned about it.
+        let sends = self.mode != Mode::Shadow;
+        if let Circuit::Open(wait) = self.account.circuit(now)
+            && sends
+        {
             return Some(Blocked::Circuit(wait));
         }
         if !self.account.pace().has_share() {

@@ -54,7 +54,7 @@ pub trait Vendor: fmt::Debug + Send + Sync {
     }
 
     /// What the rehearsal's answer means; none where the records may be sent.
-    fn rehearsed(&self, _response: &Response) -> Option<Outcome> {
+    fn rehearsed(&self, _response: &Response, _now: Timestamp) -> Option<Verdict> {
         None
     }
 }

@@ -11,6 +11,7 @@ use super::{Capacity, HttpUrl, Repeats};
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("(has(self.operation) && self.operation != 'Upsert') == !has(self.externalIdField)").message("operation Upsert needs externalIdField, the others take none: Insert makes new records, Update finds them by Id"))]
+#[x_kube(validation = Rule::new("!has(self.externalIdField) || self.externalIdField.lowerAscii() != 'id'").message("externalIdField must be an external id; Id is for the operation Update"))]
 #[serde(rename_all = "camelCase")]
 pub struct SalesforceProvider {
     /// The org's address, such as `https://acme.my.salesforce.com`. Default the `instance_url` that comes with the access token.

@@ -11,7 +11,6 @@ use ropeway_crds::{
     account::{Cause, TokenWish},
     names::token_key,
 };
-use tokio::time::Instant;
 
 use super::{
     Deliverer,
@@ -36,12 +35,13 @@ impl Deliverer {
         let Some(credentials) = self.credentials.as_ref().filter(|_| self.shadow_of.is_none()) else {
             return Ok(self.door.send(request, deadline).await);
         };
-        let due = Instant::now() + deadline;
         let again = credentials.can_renew().then(|| request.clone());
-        let (answer, proof) = self.send_once(request, due).await?;
+        let (answer, proof) = self.send_once(request, deadline).await?;
         let refused = matches!(&answer, Ok(response) if response.status == 401);
         let renewal = if refused { credentials.refused(&proof) } else { Renewal::None };
-        if answer.as_ref().is_ok_and(|response| response.status.is_success()) {
+        // Whoever judges the record has taken the token.
+        let judged = |code: u16| matches!(code, 200..=299 | 400 | 404 | 409 | 410 | 412 | 413 | 415 | 422);
+        if answer.as_ref().is_ok_and(|response| judged(response.status.as_u16())) {
             credentials.accepted(&proof);
         }
         let renewed = match renewal {
@@ -52,7 +52,7 @@ impl Deliverer {
         match (renewal, again) {
             (Renewal::Own | Renewal::Vault, Some(again)) if renewed => {
                 let permit = account.pace().permit(account).await;
-                let sent = self.send_once(again, due).await;
+                let sent = self.send_once(again, deadline).await;
                 drop(permit);
                 Ok(sent?.0)
             }
@@ -71,12 +71,13 @@ impl Deliverer {
         Outcome::Hold { cause: Cause::Token, failure: Failure { code: Some(401), message: message.into() } }
     }
 
-    async fn send_once(&self, mut request: Request, due: Instant) -> Result<(Answer, Proof), Outcome> {
+    /// The time that getting credentials takes is not the destination's.
+    async fn send_once(&self, mut request: Request, deadline: Duration) -> Result<(Answer, Proof), Outcome> {
         let proof = match &self.credentials {
             Some(credentials) => credentials.apply(&mut request).await.map_err(without_credentials)?,
             None => Proof::default(),
         };
-        Ok((self.door.send(request, due.saturating_duration_since(Instant::now())).await, proof))
+        Ok((self.door.send(request, deadline).await, proof))
     }
 }
 

@@ -33,6 +33,12 @@ pub struct Search {
     sending: Vec<usize>,
     failure: Failure,
     requests: usize,
+    /// How many records were refused together last.
+    refused_together: usize,
+    /// How many records were taken together at most.
+    taken_together: usize,
+    /// A record that was refused together with others that have been taken since, and with how many at once.
+    deferred: Option<(usize, usize)>,
 }
 
 impl Search {
@@ -45,11 +51,15 @@ impl Search {
             sending: Vec::new(),
             failure: Failure::silent("nothing was sent"),
             requests: 0,
+            refused_together: 0,
+            taken_together: 0,
+            deferred: None,
         }
     }
 
     /// The records to send next, or `None` when each has its outcome.
     pub fn send_next(&mut self) -> Option<&[usize]> {
+        self.judge_deferred();
         self.sending = if self.suspects.is_empty() {
             let mut portion = self.untested.pop()?;
             if self.requests > HALVING_PAYS && portion.len() > 1 {
@@ -88,6 +98,7 @@ impl Search {
             }
             Reply::Refused(failure) => {
                 self.failure = failure;
+                self.refused_together = sent.len();
                 self.put_aside(rest);
                 if self.requests > HALVING_PAYS {
                     self.untested.push(sent);
@@ -113,19 +124,26 @@ impl Search {
             .find(|outcome| matches!(outcome, Outcome::Retry { .. } | Outcome::Hold { .. }))
             .filter(|_| outcomes.iter().all(|outcome| *outcome != Outcome::Delivered))
             .cloned();
+        let all_taken = outcomes.iter().all(|outcome| *outcome == Outcome::Delivered);
+        if all_taken {
+            self.taken_together = self.taken_together.max(sent.len());
+        }
         for (record, outcome) in sent.iter().zip(outcomes) {
             self.outcomes[*record] = Some(outcome);
         }
         if let Some(not_now) = not_now {
             self.settle(&rest, &not_now);
-            for portion in std::mem::take(&mut self.untested) {
+            let deferred = self.deferred.take().map(|(record, _)| vec![record]);
+            for portion in std::mem::take(&mut self.untested).into_iter().chain(deferred) {
                 self.settle(&portion, &not_now);
             }
-        } else if let [culprit] = rest[..]
+        } else if let [suspect] = rest[..]
             && !self.untested.is_empty()
+            && all_taken
+            && self.deferred.is_none()
         {
-            // It was refused together with what has been taken now, so it is at fault itself.
-            self.settle(&[culprit], &Outcome::Rejected(self.failure.clone()));
+            // It was refused together with what has been taken now: it is at fault itself, unless there were too many.
+            self.deferred = Some((suspect, self.refused_together));
         } else if rest.len() == 1 {
             self.untested.push(rest);
         } else {
@@ -148,6 +166,20 @@ impl Search {
             self.settle(&again, &Outcome::Unaccounted(failure));
         } else if !again.is_empty() {
             self.untested.push(again);
+        }
+    }
+
+    /// When everything else is known, so is whether a record was refused for itself: as many have been taken together since
+    /// as were refused together with it. Otherwise it is asked for alone.
+    fn judge_deferred(&mut self) {
+        if !self.suspects.is_empty() || !self.untested.is_empty() {
+            return;
+        }
+        let Some((record, together)) = self.deferred.take() else { return };
+        if self.taken_together >= together {
+            self.settle(&[record], &Outcome::Rejected(self.failure.clone()));
+        } else {
+            self.untested.push(vec![record]);
         }
     }
 
@@ -214,6 +246,23 @@ mod tests {
             assert_eq!(taken.len(), 99);
             assert!(matches!(outcomes[culprit], Outcome::Rejected(_)));
             assert!(requests <= 9, "{requests} requests for culprit {culprit}");
+        }
+    }
+
+    /// Some APIs answer 400 to too many records, and not 413.
+    #[test]
+    fn too_many_records_condemn_none_of_them() {
+        for records in 1..230 {
+            let (mut search, mut taken) = (Search::new(records), 0);
+            while let Some(sent) = search.send_next() {
+                let count = sent.len();
+                let reply =
+                    if count > 75 { Reply::Refused(refused()) } else { Reply::Each(vec![Outcome::Delivered; count]) };
+                taken += if count > 75 { 0 } else { count };
+                search.answered(reply);
+            }
+            assert_eq!(taken, records);
+            assert!(search.finish().iter().all(|outcome| *outcome == Outcome::Delivered), "{records}");
         }
     }
 

@@ -75,7 +75,12 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerTls>>, router: R
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { break };
+        let place = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            place = Arc::clone(&room).acquire_owned() => place,
+        };
+        let Ok(place) = place else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
@@ -132,9 +137,11 @@ async fn secured(stream: TcpStream, line: Line, tls: Arc<ServerTls>, router: Rou
     let acceptor = tls.acceptor().map_err(std::io::Error::other)?;
     let mut stream = timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await??;
     tokio::select! {
+        biased;
         first = stream.fill_buf() => { first?; }
         () = sleep_until(line.deadline) => return Ok(()),
-        () = line.stop.cancelled() => return Ok(()),
+        // Who has made TLS come about has begun.
+        () = async { line.stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => return Ok(()),
     }
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let certificates = shown.iter().map(|certificate| certificate.clone().into_owned()).collect();

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use ropeway_auth::http::Response;
-use ropeway_crds::{integration::Mode, schema::OnViolation};
+use ropeway_crds::{integration::Mode, names, schema::OnViolation};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Lane, Trial, prepare::mapping_reason};
@@ -69,7 +69,12 @@ impl Lane {
             Err(unavailable) => return unavailable,
         };
         let attributes = Arc::new(event.attributes);
-        let key = key.unwrap_or_else(|| self.idempotency_key(&attributes));
+        // A vendor's own field takes no text of a caller's.
+        let named = |key: String| match self.config.provider.is_vendor() {
+            true => names::hash(format!("{}\n{key}", self.id).as_bytes(), 32),
+            false => key,
+        };
+        let key = key.map_or_else(|| self.idempotency_key(&attributes), named);
         let record = match self.deliverer.record(body, key, attributes) {
             Ok(record) => record,
             Err(invalid) => {

@@ -6,7 +6,10 @@ use std::time::Duration;
 use futures::StreamExt;
 use jiff::Timestamp;
 use ropeway_crds::{integration::State, names::hold_key};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -15,7 +18,7 @@ use super::{
     work::{Prepared, Shown},
 };
 use crate::{
-    account::{breaker::Sign, shared::learn_hold},
+    account::{Permit, breaker::Sign, shared::learn_hold},
     decide::{DeadLetter, Settlement},
     hand::Hand,
     io::account::Versioned,
@@ -70,22 +73,28 @@ impl Lane {
     async fn try_destination(&self, message: Message, created: Timestamp) {
         let hand = Hand::default();
         let place = hand.take(message.reply(), tokio::time::Instant::now());
+        // The right to try ends soon: it is not taken before the request may be made.
+        let Ok(permit) = timeout(PATIENCE, self.account.pace().permit(&self.account)).await else {
+            return message.give_back().await;
+        };
         if !self.account.take_probe(self.id.as_str(), self.config.delivery.timeout.std()).await {
-            message.give_back().await;
-            return;
+            return message.give_back().await;
         }
-        let shown = self.attempt(self.prepare(message, place, created).await, Trial::Circuit).await;
+        let shown = self.attempt(self.prepare(message, place, created).await, permit, Trial::Circuit).await;
         self.account.probed(self.id.as_str(), shown.sign.as_ref()).await;
     }
 
     /// Tries whether the lane's events are accepted again.
     async fn try_events(&self, message: Message, created: Timestamp) {
+        let Ok(permit) = timeout(PATIENCE, self.account.pace().permit(&self.account)).await else {
+            return message.give_back().await;
+        };
         if !self.claim_trial().await {
             return message.give_back().await;
         }
         let hand = Hand::default();
         let place = hand.take(message.reply(), tokio::time::Instant::now());
-        let shown = self.attempt(self.prepare(message, place, created).await, Trial::Held).await;
+        let shown = self.attempt(self.prepare(message, place, created).await, permit, Trial::Held).await;
         let accepted = shown.refused.is_none() && matches!(shown.sign, None | Some(Sign::Answered));
         if accepted {
             self.end_hold().await;
@@ -124,7 +133,7 @@ impl Lane {
     }
 
     /// Takes a prepared event to its end. It has been filtered, it can't be mapped, or it is sent.
-    async fn attempt(&self, prepared: Prepared, trial: Trial) -> Shown {
+    async fn attempt(&self, prepared: Prepared, permit: Permit, trial: Trial) -> Shown {
         match prepared {
             // What is given up without being sent says nothing about the destination.
             Prepared::Gone => Shown { sign: None, refused: Some(nothing()) },
@@ -133,10 +142,7 @@ impl Lane {
                 let refused = self.finish(task, settlement, trial, Timestamp::now()).await;
                 Shown { sign: None, refused: refused.or_else(|| (!done).then(nothing)) }
             }
-            Prepared::Ready(item) => {
-                let permit = self.account.pace().permit(&self.account).await;
-                self.send(vec![item], permit, trial).await
-            }
+            Prepared::Ready(item) => self.send(vec![item], permit, trial).await,
         }
     }
 }

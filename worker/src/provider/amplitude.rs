@@ -35,6 +35,12 @@ const OVER_QUOTA: Duration = Duration::from_secs(3_600);
 #[derive(Debug)]
 pub(super) struct Amplitude(AmplitudeProvider);
 
+/// Events by what is wrong with them.
+type Lists = Option<BTreeMap<String, Vec<usize>>>;
+
+/// Users or devices, with how much they sent.
+type People = Option<BTreeMap<String, serde_json::Value>>;
+
 /// What Amplitude answers.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -42,15 +48,15 @@ struct Answer {
     error: Option<String>,
     missing_field: Option<String>,
     events_ingested: Option<usize>,
-    events_with_invalid_fields: BTreeMap<String, Vec<usize>>,
-    events_with_missing_fields: BTreeMap<String, Vec<usize>>,
-    events_with_invalid_id_lengths: BTreeMap<String, Vec<usize>>,
-    silenced_events: Vec<usize>,
-    throttled_events: Vec<usize>,
-    throttled_users: BTreeMap<String, serde_json::Value>,
-    throttled_devices: BTreeMap<String, serde_json::Value>,
-    exceeded_daily_quota_users: BTreeMap<String, serde_json::Value>,
-    exceeded_daily_quota_devices: BTreeMap<String, serde_json::Value>,
+    events_with_invalid_fields: Lists,
+    events_with_missing_fields: Lists,
+    events_with_invalid_id_lengths: Lists,
+    silenced_events: Option<Vec<usize>>,
+    throttled_events: Option<Vec<usize>>,
+    throttled_users: People,
+    throttled_devices: People,
+    exceeded_daily_quota_users: People,
+    exceeded_daily_quota_devices: People,
 }
 
 impl Amplitude {
@@ -91,7 +97,7 @@ impl Vendor for Amplitude {
                 }
             }
         }
-        event.takes_text("", "insert_id", 128)?;
+        event.takes_text("", "insert_id", 1_024)?;
         event.set_missing("insert_id", &known.key);
         Ok(Item::one(event.to_bytes()))
     }
@@ -129,7 +135,8 @@ impl Vendor for Amplitude {
                 verdict.outcome = Outcome::Hold { cause: Cause::Credentials, failure };
             }
             400 => {
-                let refused = answer.refused();
+                let mut refused = answer.refused();
+                refused.retain(|index, _| *index < records.len());
                 if refused.is_empty() {
                     let what = answer.missing_field.as_ref().map(|field| format!("{field} is missing"));
                     let what = what.unwrap_or_else(|| error.to_owned());
@@ -143,8 +150,9 @@ impl Vendor for Amplitude {
             429 => {
                 let failure = failure("Amplitude answered 429: it is asked too often".into());
                 let after = verdict.hint.pause(true).unwrap_or(THROTTLED);
-                verdict.hint.retry_after = None;
                 verdict.each = answer.throttled(records, &failure);
+                // Where it lists users, the others may go on.
+                verdict.hint.retry_after = verdict.each.is_empty().then_some(after);
                 verdict.outcome = Outcome::Retry { after: Some(after), limited: true, failure };
             }
             _ => {}
@@ -173,17 +181,18 @@ impl Answer {
             (&self.events_with_missing_fields, "is missing"),
             (&self.events_with_invalid_id_lengths, "is too short"),
         ] {
-            for (field, indexes) in fields {
+            for (field, indexes) in fields.iter().flatten() {
                 refused.extend(indexes.iter().map(|index| (*index, told(&format!("{field} {what}")))));
             }
         }
-        refused.extend(self.silenced_events.iter().map(|index| (*index, "its device is silenced".to_owned())));
+        refused
+            .extend(self.silenced_events.iter().flatten().map(|index| (*index, "its device is silenced".to_owned())));
         refused
     }
 
     /// What becomes of each event after a 429; nothing where it lists none.
     fn throttled(&self, records: &[&Record], failure: &Failure) -> Vec<Fate> {
-        let listed: BTreeSet<usize> = self.throttled_events.iter().copied().collect();
+        let listed: BTreeSet<usize> = self.throttled_events.iter().flatten().copied().collect();
         let retry = |after| Fate::Known(Outcome::Retry { after: Some(after), limited: true, failure: failure.clone() });
         let fates: Vec<Fate> = records
             .iter()
@@ -191,9 +200,9 @@ impl Answer {
             .map(|(index, record)| {
                 let event: Object<'_> = serde_json::from_slice(&record.body).unwrap_or_default();
                 let (user, device) = (event.text("user_id"), event.text("device_id"));
-                let among = |users: &BTreeMap<String, _>, devices: &BTreeMap<String, _>| {
-                    user.as_ref().is_some_and(|id| users.contains_key(id))
-                        || device.as_ref().is_some_and(|id| devices.contains_key(id))
+                let among = |users: &People, devices: &People| {
+                    let has = |all: &People, id: &str| all.as_ref().is_some_and(|all| all.contains_key(id));
+                    user.as_ref().is_some_and(|id| has(users, id)) || device.as_ref().is_some_and(|id| has(devices, id))
                 };
                 if among(&self.exceeded_daily_quota_users, &self.exceeded_daily_quota_devices) {
                     retry(OVER_QUOTA)

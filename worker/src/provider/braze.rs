@@ -3,7 +3,7 @@
 //! Sources: Braze's pages of the endpoint, of API limits and of errors, 2026; what its answers look like, as in vendor
 //! contracts §1: 201 with `message` and, for what was not taken, `errors[]` by array and index.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -27,6 +27,9 @@ const ARRAYS: [&str; 3] = ["attributes", "events", "purchases"];
 /// Bytes of one object that Braze's own partners stop at.
 const OBJECT_BYTES: usize = 100 << 10;
 
+/// Bytes of one record: Braze takes 4 MB in a request.
+const RECORD_BYTES: usize = 3_900_000;
+
 /// Characters of names and of texts in properties.
 const TEXT: usize = 255;
 
@@ -34,15 +37,15 @@ const TEXT: usize = 255;
 #[derive(Debug)]
 pub(super) struct Braze(BrazeProvider);
 
-/// What a record holds.
+/// What a record holds. An array may be null.
 #[derive(Debug, Default, Deserialize)]
 struct Parts<'a> {
     #[serde(borrow, default)]
-    attributes: Vec<&'a RawValue>,
+    attributes: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
-    events: Vec<&'a RawValue>,
+    events: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
-    purchases: Vec<&'a RawValue>,
+    purchases: Option<Vec<&'a RawValue>>,
 }
 
 /// What Braze answers.
@@ -50,7 +53,7 @@ struct Parts<'a> {
 #[serde(default)]
 struct Answer {
     message: Option<String>,
-    errors: Vec<serde_json::Value>,
+    errors: Option<Vec<serde_json::Value>>,
 }
 
 /// One of its complaints: about the object at this index of this array, as it was sent.
@@ -74,7 +77,7 @@ impl Parts<'_> {
     }
 
     fn arrays(&self) -> [&[&RawValue]; 3] {
-        [&self.attributes, &self.events, &self.purchases]
+        [&self.attributes, &self.events, &self.purchases].map(|array| array.as_deref().unwrap_or_default())
     }
 }
 
@@ -94,6 +97,9 @@ impl Vendor for Braze {
             0 => Err(Invalid("the record has no attributes, no events and no purchases".into())),
             weight if weight > most => {
                 Err(Invalid(format!("the record has {weight} objects; Braze takes {most} in a request")))
+            }
+            _ if record.len() > RECORD_BYTES => {
+                Err(Invalid(format!("the record has {} bytes; {RECORD_BYTES} are the most", record.len())))
             }
             _ => Ok(Item { body: Bytes::copy_from_slice(record), weight, apart: None }),
         }
@@ -131,16 +137,21 @@ impl Vendor for Braze {
         let code = response.status.as_u16();
         let failed = |what: String| Failure { code: Some(code), message: what };
         let answer: Answer = serde_json::from_slice(&response.body).unwrap_or_default();
+        let errors = answer.errors.unwrap_or_default();
         let said = answer.message.as_deref().map(told).filter(|said| !said.is_empty());
         match (code, said) {
-            (200..=299, Some(said)) if said == "success" && answer.errors.is_empty() => {}
-            (200..=299, Some(said)) if said == "success" => verdict.each = fates(&answer.errors, records, code),
+            (200..=299, Some(said)) if said == "success" => verdict.each = fates(&errors, records, code),
             (200..=299, Some(said)) => {
                 verdict.outcome = Outcome::Rejected(failed(format!("Braze took nothing of the request: {said}")));
             }
             (200..=299, None) => {
                 let message = format!("Braze answered {code} without saying that it took anything");
                 verdict.outcome = Outcome::Unaccounted(failed(message));
+            }
+            // It is Braze's 413: smaller requests are made from then on.
+            (400, Some(said)) if said.contains("max input length") => {
+                let message = format!("Braze answered 400: too many objects in one request: {said}");
+                verdict.outcome = Outcome::Rejected(Failure { code: Some(413), message });
             }
             (401, _) => {
                 let message = "Braze answered 401: the key is wrong, or provider.braze.url is another instance's";
@@ -166,8 +177,11 @@ fn add(outcome: &mut Outcome, said: &str) {
 
 /// What became of each record where Braze took the request, but not all that was in it.
 fn fates(errors: &[serde_json::Value], records: &[&Record], code: u16) -> Vec<Fate> {
+    if errors.is_empty() {
+        return Vec::new();
+    }
     let parts: Vec<Parts<'_>> = records.iter().map(|record| Parts::of(&record.body)).collect();
-    let mut refused: Vec<Vec<String>> = vec![Vec::new(); records.len()];
+    let mut refused: Vec<BTreeMap<String, String>> = vec![BTreeMap::new(); records.len()];
     let mut unclear = None;
     for error in errors {
         let complaint = Complaint::deserialize(error).ok();
@@ -175,7 +189,7 @@ fn fates(errors: &[serde_json::Value], records: &[&Record], code: u16) -> Vec<Fa
         match (complaint, owner) {
             (Some(complaint), Some((record, index))) => {
                 let what = complaint.what.as_deref().map(told).unwrap_or_default();
-                refused[record].push(format!("{}[{index}]: {what}", complaint.input_array));
+                refused[record].insert(format!("{}[{index}]", complaint.input_array), what);
             }
             _ => unclear = Some(error.as_str().map(told).unwrap_or_default()),
         }
@@ -184,7 +198,11 @@ fn fates(errors: &[serde_json::Value], records: &[&Record], code: u16) -> Vec<Fa
         let parts = &parts[record];
         parts.arrays().iter().map(|array| array.len()).sum::<usize>()
     };
-    let fate = |(record, refused): (usize, Vec<String>)| {
+    let listed = |refused: &BTreeMap<String, String>| {
+        let told: Vec<String> = refused.iter().map(|(place, what)| format!("{place}: {what}")).collect();
+        told.join("; ")
+    };
+    let fate = |(record, refused): (usize, BTreeMap<String, String>)| {
         let message = match (refused.is_empty(), &unclear) {
             (true, None) => return Fate::Known(Outcome::Delivered),
             // Sending again would count twice what it took, so a person has to look.
@@ -195,9 +213,9 @@ fn fates(errors: &[serde_json::Value], records: &[&Record], code: u16) -> Vec<Fa
                 )
             }
             (false, _) if refused.len() < whole(record) => {
-                format!("Braze refused a part of the record, and took the rest: {}", refused.join("; "))
+                format!("Braze refused a part of the record, and took the rest: {}", listed(&refused))
             }
-            (false, _) => format!("Braze refused the record: {}", refused.join("; ")),
+            (false, _) => format!("Braze refused the record: {}", listed(&refused)),
         };
         Fate::Known(Outcome::Rejected(Failure { code: Some(code), message }))
     };

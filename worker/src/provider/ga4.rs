@@ -27,8 +27,6 @@ const VALUE: usize = 100;
 const USER_PROPERTIES: (usize, usize, usize) = (25, 24, 36);
 /// Bytes of a request.
 const BYTES: usize = 130_000;
-/// How far back an event may lie.
-const PAST: jiff::SignedDuration = jiff::SignedDuration::from_hours(72);
 
 /// Names that Google keeps for itself. Source: reserved names of the Measurement Protocol.
 const RESERVED: [&str; 18] = [
@@ -68,7 +66,6 @@ struct Validation {
 #[serde(default, rename_all = "camelCase")]
 struct Complaint {
     field_path: String,
-    description: String,
     validation_code: String,
 }
 
@@ -132,15 +129,8 @@ impl Vendor for Ga4 {
         self.post("/mp/collect", records[0])
     }
 
-    fn verdict(&self, response: &Response, records: &[&Record], now: Timestamp) -> Verdict {
-        let verdict = default_verdict(response, now);
-        let too_old = records.first().and_then(|record| moment(&record.body)).is_some_and(|at| at + PAST < now);
-        if response.status.is_success() && too_old {
-            let message = "Google drops events that are older than 72 hours, and answers as if it took them";
-            let code = Some(response.status.as_u16());
-            return Verdict { outcome: Outcome::Rejected(Failure { code, message: message.into() }), ..verdict };
-        }
-        verdict
+    fn verdict(&self, response: &Response, _: &[&Record], now: Timestamp) -> Verdict {
+        default_verdict(response, now)
     }
 
     fn rehearsal(&self, records: &[&Record]) -> Result<Option<Request>, RequestError> {
@@ -150,28 +140,19 @@ impl Vendor for Ga4 {
         self.post("/debug/mp/collect", records[0]).map(Some)
     }
 
-    fn rehearsed(&self, response: &Response) -> Option<Outcome> {
+    fn rehearsed(&self, response: &Response, now: Timestamp) -> Option<Verdict> {
         let code = response.status.as_u16();
         if !response.status.is_success() {
-            return Some(default_verdict(response, Timestamp::UNIX_EPOCH).outcome);
+            return Some(default_verdict(response, now));
         }
         let Ok(validation) = serde_json::from_slice::<Validation>(&response.body) else {
             let message = format!("Google's validation endpoint answered {code} with something else than messages");
-            return Some(Outcome::Unaccounted(Failure { code: Some(code), message }));
+            return Some(Verdict::plain(Outcome::Unaccounted(Failure { code: Some(code), message })));
         };
-        let Complaint { field_path, description, validation_code } =
-            validation.validation_messages.into_iter().next()?;
-        let message =
-            format!("Google's validation: {}", told(&format!("{field_path} {validation_code}: {description}")));
-        Some(Outcome::Rejected(Failure { code: Some(code), message }))
+        let Complaint { field_path, validation_code } = validation.validation_messages.into_iter().next()?;
+        let message = format!("Google's validation: {}", told(&format!("{field_path} {validation_code}")));
+        Some(Verdict::plain(Outcome::Rejected(Failure { code: Some(code), message })))
     }
-}
-
-/// When a record says that it happened.
-fn moment(record: &[u8]) -> Option<Timestamp> {
-    let hit: Object<'_> = serde_json::from_slice(record).ok()?;
-    let raw = hit.get("timestamp_micros")?;
-    Timestamp::from_microsecond(text(raw).unwrap_or_else(|| raw.get().to_owned()).parse().ok()?).ok()
 }
 
 fn event(index: usize, raw: &serde_json::value::RawValue) -> Result<(), Invalid> {
@@ -197,9 +178,15 @@ fn event(index: usize, raw: &serde_json::value::RawValue) -> Result<(), Invalid>
         if name == "items" {
             continue;
         }
+        let most = match name {
+            "page_location" => 1_000,
+            "page_referrer" => 420,
+            "page_title" => 300,
+            _ => VALUE,
+        };
         match text(value) {
-            Some(text) if text.chars().count() > VALUE => {
-                return Err(Invalid(format!("{place} has {} characters; {VALUE} are the most", text.chars().count())));
+            Some(text) if text.chars().count() > most => {
+                return Err(Invalid(format!("{place} has {} characters; {most} are the most", text.chars().count())));
             }
             None if value.get().starts_with(['{', '[']) => {
                 return Err(Invalid(format!("{place} is neither a text nor a number")));

@@ -5,7 +5,6 @@
 //! of usage limits, 2026; vendor contracts §3.
 
 use std::{
-    collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
@@ -104,8 +103,8 @@ impl Vendor for Hubspot {
             return Err(Invalid("properties is empty".into()));
         }
         let associations = record.takes_array("", "associations")?.is_some();
-        if associations && self.operation() == HubspotOperation::Update {
-            return Err(Invalid("associations can't be given where the operation is Update".into()));
+        if associations && self.operation() != HubspotOperation::Create {
+            return Err(Invalid("associations can only be given where the operation is Create".into()));
         }
         record.takes_text("", "objectWriteTraceId", 128)?;
         record.set("properties", &values);
@@ -193,10 +192,11 @@ impl Vendor for Hubspot {
 impl Hubspot {
     /// Each record is looked for among what was done and what was refused.
     fn fates(&self, answer: &Answer, records: &[&Record], code: u16) -> Vec<Fate> {
-        let done: HashSet<String> = answer.done(self.0.id_property.as_deref());
-        let (refused, unclear) = answer.refused();
+        let (traces, ids) = answer.done(self.0.id_property.as_deref());
+        let (refused, refused_ids, unclear) = answer.refused();
         // As many results as inputs, and no complaint: all of them, even if a result says nothing to know it by.
-        let all = refused.is_empty() && unclear.is_none() && answer.results() == records.len();
+        let all =
+            refused.is_empty() && refused_ids.is_empty() && unclear.is_none() && answer.results() == records.len();
         let fate = |record: &&Record| {
             let input = serde_json::from_slice::<Object<'_>>(&record.body).unwrap_or_default();
             let trace = input.text("objectWriteTraceId").unwrap_or_default();
@@ -205,8 +205,11 @@ impl Hubspot {
             if let Some(complaint) = refused.get(&trace) {
                 return complaint.outcome(code);
             }
-            if all || done.contains(&trace) || id.is_some_and(|id| done.contains(&id)) {
+            if all || traces.contains(&trace) || id.as_ref().is_some_and(|id| ids.contains(id)) {
                 return Outcome::Delivered;
+            }
+            if let Some(complaint) = id.as_ref().and_then(|id| refused_ids.get(id)) {
+                return complaint.outcome(code);
             }
             match &unclear {
                 Some(complaint) => complaint.outcome(code),

@@ -22,7 +22,7 @@ const EVENT_BYTES: usize = 1_000_000;
 const PROPERTIES: usize = 255;
 
 /// What stands for nobody and is refused as a `distinct_id`.
-const NOBODY: [&str; 22] = [
+const NOBODY: [&str; 18] = [
     "00000000-0000-0000-0000-000000000000",
     "-1",
     "0",
@@ -34,7 +34,6 @@ const NOBODY: [&str; 22] = [
     "na",
     "nil",
     "none",
-    "not set",
     "null",
     "true",
     "undefined",
@@ -42,9 +41,6 @@ const NOBODY: [&str; 22] = [
     "{}",
     "[]",
     "<nil>",
-    "no_user",
-    "guest",
-    "nan",
 ];
 
 /// A project of Mixpanel's.
@@ -57,7 +53,7 @@ pub(super) struct Mixpanel(MixpanelProvider);
 struct Answer {
     error: Option<String>,
     num_records_imported: Option<usize>,
-    failed_records: Vec<Complaint>,
+    failed_records: Option<Vec<Complaint>>,
 }
 
 /// One event that was refused.
@@ -67,8 +63,7 @@ struct Complaint {
     index: Option<usize>,
     #[serde(alias = "$insert_id")]
     insert_id: Option<String>,
-    field: String,
-    message: String,
+    field: Option<String>,
 }
 
 impl Mixpanel {
@@ -85,12 +80,6 @@ impl Vendor for Mixpanel {
         let Some(mut properties) = event.takes_object("", "properties")? else {
             return Err(Invalid("properties is missing".into()));
         };
-        if properties.len() >= PROPERTIES {
-            return Err(Invalid(format!(
-                "properties has {} members; fewer than {PROPERTIES} are taken",
-                properties.len()
-            )));
-        }
         match properties.get("distinct_id").map(text) {
             None => return Err(Invalid("properties.distinct_id is missing; give \"\" for an event of nobody".into())),
             Some(None) => return Err(Invalid("properties.distinct_id is not a text".into())),
@@ -120,6 +109,12 @@ impl Vendor for Mixpanel {
             return Err(Invalid("properties.$insert_id is not made of letters, digits and hyphens".into()));
         }
         properties.set_missing("$insert_id", &known.key);
+        if properties.len() >= PROPERTIES {
+            return Err(Invalid(format!(
+                "properties has {} members; fewer than {PROPERTIES} are taken",
+                properties.len()
+            )));
+        }
         let properties = serde_json::value::to_raw_value(&properties).expect("raw JSON is writable");
         event.set("properties", &properties);
         let body = event.to_bytes();
@@ -152,7 +147,7 @@ impl Vendor for Mixpanel {
                     verdict.outcome = Outcome::Unaccounted(Failure { code: Some(code), message });
                 }
             }
-            400 if !answer.failed_records.is_empty() => {
+            400 if answer.failed_records.as_ref().is_some_and(|failed| !failed.is_empty()) => {
                 verdict.each = fates(&answer, records);
                 // It did what it could.
                 verdict.outcome = Outcome::Delivered;
@@ -174,10 +169,13 @@ fn fates(answer: &Answer, records: &[&Record]) -> Vec<Fate> {
     let ids: Vec<Option<String>> = records.iter().map(|record| insert_id(&record.body)).collect();
     let mut refused: Vec<Option<String>> = vec![None; records.len()];
     let mut lost = 0;
-    for Complaint { index, insert_id, field, message } in &answer.failed_records {
-        let by_id = insert_id.as_ref().and_then(|id| ids.iter().position(|known| known.as_ref() == Some(id)));
-        match by_id.or(*index).and_then(|index| refused.get_mut(index)) {
-            Some(refusal) => *refusal = Some(told(&format!("{field}: {message}"))),
+    for Complaint { index, insert_id, field } in answer.failed_records.iter().flatten() {
+        // The index is right unless the id says otherwise; several events may have one id.
+        let has = |at: &usize| insert_id.as_ref().is_none_or(|id| ids.get(*at).and_then(Option::as_ref) == Some(id));
+        let mut same = (0..ids.len()).filter(|at| insert_id.is_some() && has(at));
+        let by_id = same.next().filter(|_| same.next().is_none());
+        match index.filter(has).or(by_id).or(*index).and_then(|index| refused.get_mut(index)) {
+            Some(refusal) => *refusal = Some(told(field.as_deref().unwrap_or("without a field"))),
             None => lost += 1,
         }
     }

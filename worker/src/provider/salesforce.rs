@@ -46,7 +46,7 @@ pub(super) struct Salesforce(SalesforceProvider);
 struct Done {
     success: bool,
     #[serde(default)]
-    errors: Vec<Complaint>,
+    errors: Option<Vec<Complaint>>,
 }
 
 /// What is wrong with a record, or with the request.
@@ -55,7 +55,7 @@ struct Done {
 struct Complaint {
     #[serde(alias = "errorCode")]
     status_code: String,
-    fields: Vec<String>,
+    fields: Option<Vec<String>>,
 }
 
 impl Salesforce {
@@ -91,7 +91,9 @@ impl Vendor for Salesforce {
         let apart = match key {
             None => None,
             Some(key) => {
-                let Some(value) = record.get(key).filter(|value| value.get() != "\"\"") else {
+                // Names of fields have no case.
+                let named = record.members().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value);
+                let Some(value) = named.filter(|value| !matches!(value.get(), "\"\"" | "null")) else {
                     return Err(Invalid(format!("{key} is missing: it says which record it is")));
                 };
                 let mut hasher = DefaultHasher::new();
@@ -156,7 +158,7 @@ impl Vendor for Salesforce {
 
 impl Complaint {
     fn failure(&self, code: u16) -> Failure {
-        let fields = match self.fields.as_slice() {
+        let fields = match self.fields.as_deref().unwrap_or_default() {
             [] => String::new(),
             fields => format!(" ({})", fields.join(", ")),
         };
@@ -183,7 +185,7 @@ fn fates(response: &Response, records: &[&Record], code: u16) -> Vec<Fate> {
         let failure = Failure { code: Some(code), message };
         return vec![Fate::Known(Outcome::Unaccounted(failure)); records.len()];
     }
-    let outcome = |done: Done| match (done.success, done.errors.first()) {
+    let outcome = |done: Done| match (done.success, done.errors.iter().flatten().next()) {
         (true, _) => Outcome::Delivered,
         (false, Some(complaint)) => complaint.outcome(code),
         (false, None) => {

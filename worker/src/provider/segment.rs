@@ -74,8 +74,10 @@ impl Vendor for Segment {
         call.takes_object("", "context")?;
         call.takes_object("", "integrations")?;
         if let Some(time) = call.takes_text("", "timestamp", 64)? {
-            time.parse::<Timestamp>()
-                .map_err(|_| Invalid("timestamp is not a time in ISO 8601, such as 2026-11-02T09:30:00Z".into()))?;
+            let known = time.parse::<Timestamp>().is_ok() || time.parse::<jiff::civil::DateTime>().is_ok();
+            if !known {
+                return Err(Invalid("timestamp is not a time in ISO 8601, such as 2026-11-02T09:30:00Z".into()));
+            }
         } else if let Some(time) = known.attributes.time.as_deref().filter(|time| time.parse::<Timestamp>().is_ok()) {
             // Without it an event that was tried again would have happened when it arrived.
             call.set("timestamp", &time);

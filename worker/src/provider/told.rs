@@ -3,15 +3,50 @@
 /// Characters of a vendor's sentence that are kept.
 const MOST: usize = 160;
 
-/// A vendor's words with everything left out that could be a person's: what has an @, what is mostly digits, and what is
-/// quoted unless it could be a field's name.
+/// Names that a vendor may quote: fields of its own requests.
+const FIELDS: [&str; 26] = [
+    "$insert_id",
+    "alias_label",
+    "alias_name",
+    "app_id",
+    "attributes",
+    "braze_id",
+    "country",
+    "currency",
+    "distinct_id",
+    "email",
+    "event",
+    "events",
+    "external_id",
+    "id",
+    "inputs",
+    "name",
+    "phone",
+    "price",
+    "product_id",
+    "properties",
+    "purchases",
+    "quantity",
+    "records",
+    "time",
+    "user_alias",
+    "user_id",
+];
+
+/// A vendor's words without what could be a person's: words with a digit, an @ or a capital within the sentence, and
+/// whatever is quoted unless it is the name of a field.
 pub(super) fn told(words: &str) -> String {
     let mut kept = String::new();
-    for word in words.split_whitespace() {
+    let mut in_quotes = false;
+    for (place, word) in words.split_whitespace().enumerate() {
+        let quotes = word.chars().filter(|mark| is_quote(*mark)).count();
+        let quoted = in_quotes || quotes > 0;
+        // A quotation of several words ends where its second mark is.
+        in_quotes ^= quotes % 2 == 1;
         if !kept.is_empty() {
             kept.push(' ');
         }
-        kept.push_str(if is_plain(word) { word } else { "…" });
+        kept.push_str(if is_plain(word, quoted, place == 0) { word } else { "…" });
         if kept.chars().count() >= MOST {
             break;
         }
@@ -19,21 +54,25 @@ pub(super) fn told(words: &str) -> String {
     kept.chars().take(MOST).collect()
 }
 
-/// Whether a word can only be the vendor's own.
-fn is_plain(word: &str) -> bool {
-    let digits = word.bytes().filter(u8::is_ascii_digit).count();
-    let quoted = word.contains(['"', '\'', '`', '“', '”', '{', '[', '<', '=']);
-    let name = word.trim_matches(|mark: char| !mark.is_ascii_alphanumeric() && mark != '_' && mark != '$');
-    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.' | b'-'));
-    !word.contains('@')
-        && digits < 4
-        && word.len() <= 64
-        && (!quoted || (is_name && name.contains(['_', '$']) || is_lower(name)))
+fn is_quote(mark: char) -> bool {
+    matches!(mark, '"' | '\'' | '`' | '“' | '”' | '‘' | '’')
 }
 
-/// Whether a quoted word looks like a field's name and not like a person's.
-fn is_lower(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_lowercase())
+/// Whether a word can only be the vendor's own.
+fn is_plain(word: &str, quoted: bool, first: bool) -> bool {
+    let bare =
+        word.trim_matches(|mark: char| is_quote(mark) || matches!(mark, '.' | ',' | ':' | ';' | '!' | '(' | ')'));
+    let steps = || {
+        bare.split('.')
+            .map(|step| step.trim_end_matches(|mark: char| mark == ']' || mark == '[' || mark.is_ascii_digit()))
+    };
+    if steps().all(|step| FIELDS.contains(&step)) {
+        return true;
+    }
+    let letters = bare.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_' | b'/'));
+    let code = bare.len() > 1 && bare.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let small = bare.bytes().all(|byte| !byte.is_ascii_uppercase()) || first || code;
+    !quoted && letters && small && word.len() <= 64
 }
 
 #[cfg(test)]
@@ -41,15 +80,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_vendor_quotes_of_a_record_is_left_out() {
+    fn what_could_be_a_persons_is_left_out() {
         for (words, expected) in [
             (
-                "The value provided for the 'external_id' field is not a string.",
-                "The value provided for the 'external_id' field is not a string.",
+                "The value provided for the 'external_id' field is not valid.",
+                "The value provided for the 'external_id' field is not valid.",
             ),
             ("Email address ada@example.com is invalid", "Email address … is invalid"),
-            ("Contact already exists. Existing ID: 51403281", "Contact already exists. Existing ID: …"),
+            ("Contact already exists. Existing ID: 51403281", "Contact already exists. … ID: …"),
             ("invalid value \"Ada\" for {\"name\":\"Lovelace\"}", "invalid value … for …"),
+            ("Phone +49 170 123 456 is invalid", "Phone … … … … is invalid"),
+            ("external_id 'ada_lovelace' is blacklisted", "external_id … is blacklisted"),
+            ("the value 'ada m lovelace' is odd", "the value … … … is odd"),
+            ("not a valid option: Ada Lovelace", "not a valid option: … …"),
+            ("events[0].name NAME_INVALID", "events[0].name NAME_INVALID"),
             (
                 "'properties.$insert_id' is invalid: must not be missing",
                 "'properties.$insert_id' is invalid: must not be missing",

@@ -67,7 +67,7 @@ fn fault(event: &Value) -> Option<&'static str> {
         return Some("event");
     }
     let properties = &event["properties"];
-    if properties.as_object().is_none_or(|properties| properties.len() > 255) {
+    if properties.as_object().is_none_or(|properties| properties.len() >= 255) {
         return Some("properties");
     }
     if !properties["time"].is_u64() {

@@ -19,13 +19,13 @@ pub(super) fn refused(known: &Known<'_>) -> Option<Finding> {
     let RouteCondition { kind, reason, message, .. } = condition;
     let namespace = parent_ref.namespace.as_ref().or(route.metadata.namespace.as_ref()).map_or("", String::as_str);
     let message = format!(
-        "{}.httpRoute: {} says of the Gateway {namespace}/{} that {kind} is False ({}: {}); {}",
+        "{}.httpRoute: the Gateway {namespace}/{} says that {kind} is False ({}); {}; {}: {}",
         field(plan),
-        bounded(controller_name),
         parent_ref.name,
         bounded(reason),
-        bounded(message),
         remedy(reason),
+        bounded(controller_name),
+        bounded(message),
     );
     Some(Finding::fails(ConditionType::SourceReady, Reason::GatewayRefused, bounded(&message)))
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{session::Session, task::Happened};
 use crate::{
     account::breaker::Sign,
-    lane::{Blocked, Lane, Trial, work::Item},
+    lane::{Blocked, Lane, Trial, flow::PATIENCE, work::Item},
 };
 
 /// How long to wait after a trial, whatever it showed: what it showed takes a moment to be known.
@@ -48,10 +48,12 @@ impl Session<'_> {
 impl Lane {
     /// Tries whether the destination answers again. Only one worker at a time has the right to.
     async fn try_account(&self, item: Item) -> Happened {
+        let Ok(permit) = timeout(PATIENCE, self.account.pace().permit(&self.account)).await else {
+            return Happened::NotTried(Box::new(item));
+        };
         if !self.account.take_probe(self.id.as_str(), self.config.delivery.timeout.std()).await {
             return Happened::NotTried(Box::new(item));
         }
-        let permit = self.account.pace().permit(&self.account).await;
         let (ended, sign, _) = self.send_and_end(vec![item], permit, Trial::Circuit).await;
         self.account.probed(self.id.as_str(), Some(&sign)).await;
         Happened::Ended(ended, true)

@@ -75,6 +75,14 @@ fn what_amplitude_answers() {
             ),
             (400, &[], &bad(json!({ "silenced_devices": ["d"] })), "rejected", ""),
             (400, &[], "", "rejected", ""),
+            (400, &[], &bad(json!({ "events_with_invalid_fields": { "time": [9] } })), "rejected", ""),
+            (
+                400,
+                &[],
+                &bad(json!({ "events_with_missing_fields": null, "silenced_events": [0] })),
+                "delivered: rejected, again, again",
+                "",
+            ),
             (413, &[], r#"{"code":413,"error":"Payload too large"}"#, "rejected", "too large"),
             (
                 429,

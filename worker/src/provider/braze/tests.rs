@@ -34,6 +34,23 @@ fn records_become_one_request_with_each_array_in_their_order() {
     assert_eq!(request(&braze(), &[json!({ "events": [event("a")] })], &[]).1, json!({ "events": [event("a")] }));
 }
 
+/// An array that the mapping left empty is nothing to Braze, and takes nothing else along.
+#[test]
+fn an_array_may_be_null() {
+    let given =
+        [json!({ "attributes": null, "events": [event("a")] }), json!({ "events": [event("b")], "purchases": null })];
+    assert_eq!(request(&braze(), &given, &[]).1, json!({ "events": [event("a"), event("b")] }));
+}
+
+/// Two complaints about one object of two are not about both.
+#[test]
+fn what_was_taken_of_a_record_is_told() {
+    let given = [json!({ "events": [event("a"), event("b")] })];
+    let twice = r#"{"message":"success","errors":[
+        {"type":"'name' is odd","input_array":"events","index":0},{"type":"'time' is odd","input_array":"events","index":0}]}"#;
+    check(&braze(), &given, &[(201, &[], twice, "delivered: rejected", "a part of the record, and took the rest")]);
+}
+
 #[test]
 fn a_record_weighs_as_much_as_it_has_objects() {
     let record = json!({ "attributes": [person("a")], "events": [event("a"), event("a")] });
@@ -85,6 +102,7 @@ fn what_braze_answers() {
                 "rejected",
                 "took nothing of the request: Valid data",
             ),
+            (201, &[], r#"{"message":"success","errors":null}"#, "delivered", ""),
             (201, &[], "{}", "unaccounted", "without saying that it took anything"),
             (200, &[], "", "unaccounted", ""),
             (400, &[], r#"{"message":"max input length of 75 exceeded"}"#, "rejected", "max input length"),

@@ -14,8 +14,8 @@ pub(super) struct Answer {
     category: Option<String>,
     message: Option<String>,
     policy_name: Option<String>,
-    results: Vec<Done>,
-    errors: Vec<Complaint>,
+    results: Option<Vec<Done>>,
+    errors: Option<Vec<Value>>,
 }
 
 /// An object that was made or changed.
@@ -24,7 +24,7 @@ pub(super) struct Answer {
 struct Done {
     id: Option<String>,
     object_write_trace_id: Option<String>,
-    properties: HashMap<String, Value>,
+    properties: Option<HashMap<String, Value>>,
 }
 
 /// Something that was not done.
@@ -35,7 +35,7 @@ pub(super) struct Complaint {
     sub_category: Option<Value>,
     code: Option<String>,
     message: Option<String>,
-    context: HashMap<String, Vec<String>>,
+    context: Value,
 }
 
 /// Which limit was reached.
@@ -57,12 +57,13 @@ impl Answer {
 
     /// How many objects were made or changed.
     pub(super) fn results(&self) -> usize {
-        self.results.len()
+        self.results.as_ref().map_or(0, Vec::len)
     }
 
     /// What it says of the request as a whole: its category and the codes of what is wrong, else its message.
     pub(super) fn said(&self) -> Option<String> {
-        let codes = self.errors.iter().filter_map(|error| error.code.as_deref());
+        let errors = self.complaints();
+        let codes = errors.iter().filter_map(|error| error.code.as_deref());
         let named: Vec<&str> = self.category.as_deref().into_iter().chain(codes).take(4).collect();
         match (named.is_empty(), &self.message) {
             (false, _) => Some(told(&named.join(", "))),
@@ -88,35 +89,50 @@ impl Answer {
         }
     }
 
-    /// What the objects that were made or changed can be known by: our trace ids, and in lower case their own ids and the
-    /// values of the property that tells which one it is.
-    pub(super) fn done(&self, id_property: Option<&str>) -> HashSet<String> {
-        let mut known = HashSet::new();
-        for done in &self.results {
-            known.extend(done.object_write_trace_id.clone());
-            known.extend(done.id.as_ref().map(|id| id.to_lowercase()));
-            let value = id_property.and_then(|name| done.properties.get(name)).and_then(Value::as_str);
-            known.extend(value.map(str::to_lowercase));
-        }
-        known
+    /// What it complains about; what can't be read is left out.
+    fn complaints(&self) -> Vec<Complaint> {
+        self.errors.iter().flatten().filter_map(|error| Complaint::deserialize(error).ok()).collect()
     }
 
-    /// What was refused by trace id, and a complaint that names none.
-    pub(super) fn refused(&self) -> (HashMap<String, Complaint>, Option<Complaint>) {
-        let mut refused = HashMap::new();
-        let mut unclear = None;
-        for complaint in &self.errors {
-            let traces = complaint.context.get("objectWriteTraceId").filter(|traces| !traces.is_empty());
-            match traces {
-                Some(traces) => refused.extend(traces.iter().map(|trace| (trace.clone(), complaint.clone()))),
-                None => unclear = Some(complaint.clone()),
-            }
+    /// What was made or changed: our trace ids; and in lower case the values of the property that tells which one it is, or
+    /// the objects' own ids where none does.
+    pub(super) fn done(&self, id_property: Option<&str>) -> (HashSet<String>, HashSet<String>) {
+        let (mut traces, mut ids) = (HashSet::new(), HashSet::new());
+        for done in self.results.iter().flatten() {
+            traces.extend(done.object_write_trace_id.clone());
+            let id = match id_property {
+                None => done.id.as_deref(),
+                Some(name) => done.properties.as_ref().and_then(|known| known.get(name)).and_then(Value::as_str),
+            };
+            ids.extend(id.map(str::to_lowercase));
         }
-        (refused, unclear)
+        (traces, ids)
+    }
+
+    /// What was refused, by trace id and by id in lower case; and a complaint that names neither.
+    pub(super) fn refused(&self) -> (HashMap<String, Complaint>, HashMap<String, Complaint>, Option<Complaint>) {
+        let (mut by_trace, mut by_id, mut unclear) = (HashMap::new(), HashMap::new(), None);
+        for complaint in self.complaints() {
+            let traces = complaint.names("objectWriteTraceId");
+            let ids: Vec<String> = ["ids", "id"].iter().flat_map(|name| complaint.names(name)).collect();
+            if traces.is_empty() && ids.is_empty() {
+                unclear = Some(complaint);
+                continue;
+            }
+            by_trace.extend(traces.into_iter().map(|trace| (trace, complaint.clone())));
+            by_id.extend(ids.into_iter().map(|id| (id.to_lowercase(), complaint.clone())));
+        }
+        (by_trace, by_id, unclear)
     }
 }
 
 impl Complaint {
+    /// The texts that its context has under a name.
+    fn names(&self, name: &str) -> Vec<String> {
+        let texts = self.context[name].as_array().into_iter().flatten();
+        texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    }
+
     /// What it means for the record that it is about.
     pub(super) fn outcome(&self, code: u16) -> Outcome {
         let category = self.category.as_deref().unwrap_or_default();

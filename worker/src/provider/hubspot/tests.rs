@@ -104,8 +104,8 @@ fn what_hubspot_answers() {
             (
                 207,
                 &[],
-                &done(&["key0"], json!([{ "category": "OBJECT_NOT_FOUND", "context": { "ids": ["x"] } }])),
-                "delivered: delivered, rejected, rejected",
+                &done(&["key0"], json!([{ "category": "OBJECT_NOT_FOUND", "context": { "ids": ["B@example.com"] } }])),
+                "delivered: delivered, rejected, unaccounted",
                 "OBJECT_NOT_FOUND",
             ),
             // It answers so now and then, and has done nothing.
@@ -119,6 +119,21 @@ fn what_hubspot_answers() {
             (202, &[], "", "delivered: unaccounted, unaccounted, unaccounted", ""),
             (400, &[], named, "rejected", "the request is refused (VALIDATION_ERROR, INVALID_EMAIL)"),
             (401, &[], r#"{"category":"EXPIRED_AUTHENTICATION"}"#, "hold Credentials", ""),
+            (207, &[], r#"{"results":null,"errors":null}"#, "delivered: unaccounted, unaccounted, unaccounted", ""),
+            (
+                207,
+                &[],
+                &done(&["key0"], json!([{ "category": "ODD", "context": "odd" }, "odd"])),
+                "delivered: delivered, rejected, rejected",
+                "ODD",
+            ),
+            (
+                403,
+                &[],
+                r#"{"category":"MISSING_SCOPES","errors":[{"message":"x","context":"{missingScopes=[a, b]}"}]}"#,
+                "hold Credentials",
+                "lacks a scope",
+            ),
             (403, &[], r#"{"category":"MISSING_SCOPES"}"#, "hold Credentials", "lacks a scope"),
             (403, &[], r#"{"category":"BANNED"}"#, "rejected", "BANNED"),
             (404, &[], "", "hold Configuration", "provider.hubspot"),
@@ -172,6 +187,7 @@ fn what_hubspot_does_not_take_is_refused_before() {
             ("/properties/text", json!("x".repeat(65_537)), "65537 characters"),
             ("/email", json!("a@example.com"), "email is not known"),
             ("/associations", json!(7), "associations is not an array"),
+            ("/associations", json!([]), "operation is Create"),
             ("/objectWriteTraceId", json!(7), "objectWriteTraceId is not a text"),
         ],
     );
@@ -185,5 +201,5 @@ fn what_hubspot_does_not_take_is_refused_before() {
     let update = hubspot(json!({ "operation": "Update", "idProperty": null }));
     assert!(item(&update, "k", &contact("a@example.com")).unwrap_err().contains("the object to update"));
     let associated = json!({ "id": "1", "properties": { "x": "y" }, "associations": [] });
-    assert!(item(&update, "k", &associated).unwrap_err().contains("operation is Update"));
+    assert!(item(&update, "k", &associated).unwrap_err().contains("operation is Create"));
 }

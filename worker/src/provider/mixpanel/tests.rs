@@ -37,6 +37,11 @@ fn what_mixpanel_answers() {
         .to_string()
     };
     let failed = |index: usize, id: &str| json!({ "index": index, "insert_id": id, "field": "properties.time", "message": "'properties.time' is invalid" });
+    let twin =
+        |name: &str| json!({ "event": name, "properties": { "distinct_id": "u", "time": 1, "$insert_id": "one" } });
+    let shared =
+        [(400, &[][..], &*partly(1, json!([failed(1, "one")])), "delivered: delivered, rejected", "properties.time")];
+    check(&mixpanel(json!({})), &[twin("a"), twin("b")], &shared);
     check(
         &mixpanel(json!({})),
         &[event("a"), event("b"), event("c")],
@@ -50,6 +55,13 @@ fn what_mixpanel_answers() {
                 &partly(2, json!([failed(1, "key1")])),
                 "delivered: delivered, rejected, delivered",
                 "properties.time",
+            ),
+            (
+                400,
+                &[],
+                &partly(2, json!([{ "index": 1, "field": null, "message": null }])),
+                "delivered: delivered, rejected, delivered",
+                "",
             ),
             // The id is right where both are given: the index is of the vendor's own array.
             (400, &[], &partly(2, json!([failed(0, "key2")])), "delivered: delivered, delivered, rejected", ""),
@@ -88,13 +100,16 @@ fn what_mixpanel_answers() {
             (500, &[], "", "retry", ""),
             (502, &[], "", "retry", ""),
             (503, &[], "", "retry", ""),
+            (504, &[], "", "retry", ""),
         ],
     );
 }
 
 #[test]
 fn what_mixpanel_refuses_is_refused_before() {
-    let many: serde_json::Map<String, Value> = (0..255).map(|n| (format!("p{n}"), json!(n))).collect();
+    let mut many: serde_json::Map<String, Value> = (0..253).map(|n| (format!("p{n}"), json!(n))).collect();
+    many.insert("distinct_id".into(), json!("u"));
+    many.insert("time".into(), json!(1));
     refuses(
         &mixpanel(json!({})),
         &event("a"),
@@ -103,7 +118,7 @@ fn what_mixpanel_refuses_is_refused_before() {
             ("/event", json!(""), "event is empty"),
             ("/time", json!(1), "time is not known"),
             ("/properties", Value::Null, "properties is missing"),
-            ("/properties", many.into(), "255 members"),
+            ("/properties", many.into(), "256 members"),
             ("/properties/distinct_id", Value::Null, "distinct_id is missing"),
             ("/properties/distinct_id", json!("Anonymous"), "placeholder"),
             ("/properties/distinct_id", json!("00000000-0000-0000-0000-000000000000"), "placeholder"),
