@@ -95,7 +95,7 @@ impl Lane {
         let hand = Hand::default();
         let place = hand.take(message.reply(), tokio::time::Instant::now());
         let shown = self.attempt(self.prepare(message, place, created).await, permit, Trial::Held).await;
-        let accepted = shown.refused.is_none() && matches!(shown.sign, None | Some(Sign::Answered));
+        let accepted = shown.done && shown.refused.is_none() && matches!(shown.sign, None | Some(Sign::Answered));
         if accepted {
             self.end_hold().await;
         }
@@ -136,11 +136,11 @@ impl Lane {
     async fn attempt(&self, prepared: Prepared, permit: Permit, trial: Trial) -> Shown {
         match prepared {
             // What is given up without being sent says nothing about the destination.
-            Prepared::Gone => Shown { sign: None, refused: Some(nothing()) },
+            Prepared::Gone => Shown { sign: None, refused: Some(nothing()), done: false },
             Prepared::Over(task, settlement) => {
                 let done = matches!(settlement, Settlement::Done(_));
                 let refused = self.finish(task, settlement, trial, Timestamp::now()).await;
-                Shown { sign: None, refused: refused.or_else(|| (!done).then(nothing)) }
+                Shown { sign: None, refused: refused.or_else(|| (!done).then(nothing)), done }
             }
             Prepared::Ready(item) => self.send(vec![item], permit, trial).await,
         }

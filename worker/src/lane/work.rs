@@ -66,6 +66,8 @@ pub(crate) struct Shown {
     pub(crate) sign: Option<Sign>,
     /// What would have become a dead letter, if the lane is held for it.
     pub(crate) refused: Option<DeadLetter>,
+    /// Whether nothing more is to be done for what was tried.
+    pub(crate) done: bool,
 }
 
 /// What came back for a portion.
@@ -92,9 +94,10 @@ impl Lane {
     /// Sends one portion and settles each of its records. Answers what it showed.
     pub(crate) async fn send(&self, items: Vec<Item>, permit: Permit, trial: Trial) -> Shown {
         let (decided, sign, now) = self.exchange(items, permit, trial).await;
+        let done = decided.iter().all(|(_, settlement)| matches!(settlement, Settlement::Done(_)));
         let finishing = decided.into_iter().map(|(task, settlement)| self.finish(task, settlement, trial, now));
         let refused = join_all(finishing).await.into_iter().flatten().next();
-        Shown { sign: Some(sign), refused }
+        Shown { sign: Some(sign), refused, done }
     }
 
     /// Sends one portion and decides what is to become of each of its records.

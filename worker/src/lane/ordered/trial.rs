@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::{session::Session, task::Happened};
+use super::{
+    session::Session,
+    task::{End, Happened},
+};
 use crate::{
     account::breaker::Sign,
     lane::{Blocked, Lane, Trial, flow::PATIENCE, work::Item},
@@ -66,7 +69,8 @@ impl Lane {
         }
         let permit = self.account.pace().permit(&self.account).await;
         let (ended, sign, refused) = self.send_and_end(vec![item], permit, Trial::Held).await;
-        if !refused && matches!(sign, Sign::Answered) {
+        let done = ended.iter().all(|(_, end)| matches!(end, End::Finished));
+        if done && !refused && matches!(sign, Sign::Answered) {
             self.end_hold().await;
         }
         Happened::Ended(ended, true)
