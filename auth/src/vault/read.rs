@@ -130,10 +130,18 @@ impl Client {
         }
         match error.kind() {
             ErrorKind::HttpResponse { status, raw_response, .. } => {
-                if *status == 401 {
-                    self.prover.give_up();
+                // One that is too young to have ended was refused for good.
+                if *status == 401 && self.prover.give_up() {
+                    return VaultError::passes(
+                        format!("the vault {host} does not take our token any more; another one is asked for"),
+                        None,
+                    );
                 }
                 answered(u16::from(*status), raw_response.as_deref(), parts)
+            }
+            // A read at the same time may have taken the cause that both had.
+            ErrorKind::Io | ErrorKind::Connection | ErrorKind::Credential => {
+                VaultError::passes(format!("the vault {host} can't be asked just now"), None)
             }
             ErrorKind::DataConversion => {
                 VaultError::passes(format!("the vault {host} gives an answer that can't be read"), None)
@@ -217,12 +225,10 @@ impl Prover {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives up the token that was refused.
-    fn give_up(&self) {
+    /// Gives up the token that was refused. Says whether another one may do.
+    fn give_up(&self) -> bool {
         let given = self.state().given.take();
-        if let Some(given) = given {
-            self.source.refused(&given);
-        }
+        given.is_some_and(|given| self.source.refused(&given))
     }
 }
 
@@ -231,7 +237,7 @@ impl TokenCredential for Prover {
     async fn get_token(&self, scopes: &[&str], _: Option<TokenRequestOptions<'_>>) -> azure_core::Result<TheirToken> {
         let refuse = |what: String| Error::with_message(ErrorKind::Credential, what);
         if scopes != [self.scope.as_str()] {
-            return Err(refuse("a vault asks for tokens of another resource".into()));
+            return Err(Error::with_message(ErrorKind::Other, "a vault asks for tokens of another resource"));
         }
         match self.source.token().await {
             Ok(token) => {

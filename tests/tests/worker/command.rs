@@ -89,7 +89,7 @@ fn every_example_with_events_accounts_for_each_of_them() {
         assert!(text(&output).contains("every event is accounted for"), "{}: {}", example.display(), text(&output));
         seen += 1;
     }
-    assert!(seen >= 10, "only {seen} examples have events");
+    assert!(seen >= 9, "only {seen} examples have events");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::Method;
 use jiff::Timestamp;
 use ropeway_auth::http::{Request, Response};
 use ropeway_crds::{
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use super::{
     Failure, Fate, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
     http::{RequestError, address},
-    object::{Object, envelope, is_number},
+    object::{Object, envelope, is_number, json_request},
     told::told,
 };
 use crate::map::Record;
@@ -111,10 +111,7 @@ impl Vendor for Amplitude {
         let options = self.0.min_id_length.map(|length| format!("\"options\":{{\"min_id_length\":{length}}},"));
         let bodies = records.iter().map(|record| &record.body);
         let body = envelope(options.as_deref().unwrap_or_default(), "events", bodies, "");
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Ok(Request { method: Method::POST, uri, headers, body })
+        Ok(json_request(Method::POST, uri, body))
     }
 
     fn verdict(&self, response: &Response, records: &[&Record], now: Timestamp) -> Verdict {

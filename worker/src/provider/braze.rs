@@ -6,7 +6,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::Method;
 use jiff::Timestamp;
 use ropeway_auth::http::{Request, Response};
 use ropeway_crds::{account::Cause, provider::BrazeProvider};
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::{
     Failure, Fate, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
     http::{RequestError, address},
-    object::Object,
+    object::{Object, json_request},
     told::told,
 };
 use crate::map::Record;
@@ -124,10 +124,7 @@ impl Vendor for Braze {
             body.push(b']');
         }
         body.push(b'}');
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Ok(Request { method: Method::POST, uri, headers, body: body.into() })
+        Ok(json_request(Method::POST, uri, body.into()))
     }
 
     fn verdict(&self, response: &Response, records: &[&Record], now: Timestamp) -> Verdict {

@@ -4,7 +4,7 @@
 //! before. Sources: Google's pages of the Measurement Protocol, of its limits and of validating events, 2026; vendor contracts
 //! §4.2.
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::Method;
 use jiff::Timestamp;
 use ropeway_auth::http::{Request, Response};
 use ropeway_crds::provider::Ga4Provider;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{
     Failure, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
     http::{RequestError, address},
-    object::{Object, text},
+    object::{Object, json_request, text},
     told::told,
 };
 use crate::map::Record;
@@ -81,9 +81,7 @@ impl Ga4 {
         };
         let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
         let uri = address(&format!("{}{path}?{name}={id}", self.0.base()), "provider.ga4.url")?;
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(Request { method: Method::POST, uri, headers, body: record.body.clone() })
+        Ok(json_request(Method::POST, uri, record.body.clone()))
     }
 }
 

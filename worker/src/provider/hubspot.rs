@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::Method;
 use jiff::Timestamp;
 use ropeway_auth::http::{Request, Response};
 use ropeway_crds::{
@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use super::{
     Failure, Fate, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
     http::{RequestError, address},
-    object::{Object, envelope, text},
+    object::{Object, envelope, json_request, text},
 };
 use crate::map::Record;
 
@@ -129,10 +129,7 @@ impl Vendor for Hubspot {
     fn request(&self, records: &[&Record], _: Sending<'_>) -> Result<Request, RequestError> {
         let uri = address(&self.path(), "provider.hubspot.url")?;
         let body = envelope("", "inputs", records.iter().map(|record| &record.body), "");
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Ok(Request { method: Method::POST, uri, headers, body })
+        Ok(json_request(Method::POST, uri, body))
     }
 
     fn verdict(&self, response: &Response, records: &[&Record], now: Timestamp) -> Verdict {

@@ -3,7 +3,7 @@
 //! A 400 can be a partial success: it lists what was refused, and the rest was taken. Sources: Mixpanel's ingestion API
 //! (openapi/ingestion.openapi.yaml) and its pages of errors 400 and 413, 2026; vendor contracts §4.3.
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::Method;
 use jiff::Timestamp;
 use ropeway_auth::http::{Request, Response};
 use ropeway_crds::provider::MixpanelProvider;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     Failure, Fate, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
     http::{RequestError, address},
-    object::{Object, join, text},
+    object::{Object, join, json_request, text},
     told::told,
 };
 use crate::map::Record;
@@ -130,10 +130,7 @@ impl Vendor for Mixpanel {
         let mut body = b"[".to_vec();
         join(&mut body, records.iter().map(|record| &record.body));
         body.push(b']');
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Ok(Request { method: Method::POST, uri, headers, body: body.into() })
+        Ok(json_request(Method::POST, uri, body.into()))
     }
 
     fn verdict(&self, response: &Response, records: &[&Record], now: Timestamp) -> Verdict {

@@ -3,6 +3,8 @@
 use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use ropeway_auth::http::Request;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
@@ -120,6 +122,14 @@ pub(super) fn text(raw: &RawValue) -> Option<String> {
 /// Whether a value is a number.
 pub(super) fn is_number(raw: &RawValue) -> bool {
     raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+/// A request whose body is JSON, and whose answer should be.
+pub(super) fn json_request(method: Method, uri: Uri, body: Bytes) -> Request {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    Request { method, uri, headers, body }
 }
 
 /// `{"<before>,"<name>":[` records `]}`: an envelope around the bodies of records.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::Method;
 use jiff::Timestamp;
 use ropeway_auth::http::{Request, Response};
 use ropeway_crds::{
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use super::{
     Failure, Fate, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
     http::{RequestError, address, relative},
-    object::{Object, envelope},
+    object::{Object, envelope, json_request},
 };
 use crate::map::Record;
 
@@ -119,10 +119,7 @@ impl Vendor for Salesforce {
             None => relative(&path),
         };
         let body = envelope("\"allOrNone\":false,", "records", records.iter().map(|record| &record.body), "");
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Ok(Request { method, uri, headers, body })
+        Ok(json_request(method, uri, body))
     }
 
     fn verdict(&self, response: &Response, records: &[&Record], now: Timestamp) -> Verdict {

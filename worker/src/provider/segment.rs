@@ -3,7 +3,7 @@
 //! Segment answers 200 to nearly everything and drops what it does not like, so whatever it documents is checked here.
 //! Sources: Segment's pages of the HTTP API, of the common fields and of duplicate data, 2026; vendor contracts §2.
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::Method;
 use jiff::Timestamp;
 use ropeway_auth::http::{Request, Response};
 use ropeway_crds::provider::SegmentProvider;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     Failure, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
     http::{RequestError, address},
-    object::{Object, envelope},
+    object::{Object, envelope, json_request},
 };
 use crate::map::Record;
 
@@ -102,9 +102,7 @@ impl Vendor for Segment {
         let sent = format!(",\"sentAt\":\"{:.3}\"", sending.now);
         let bodies = records.iter().map(|record| &record.body);
         let body = envelope(key.as_deref().unwrap_or_default(), "batch", bodies, &sent);
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(Request { method: Method::POST, uri, headers, body })
+        Ok(json_request(Method::POST, uri, body))
     }
 
     fn verdict(&self, response: &Response, _: &[&Record], now: Timestamp) -> Verdict {

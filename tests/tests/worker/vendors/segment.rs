@@ -31,7 +31,7 @@ async fn what_its_sdk_sends_is_what_we_send() {
         Json(json!({ "success": true }))
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let url = format!("http://{}/segment", listener.local_addr().expect("an address"));
     let router = Router::new().fallback(note).with_state(Arc::clone(&seen));
     tokio::spawn(async move { axum::serve(listener, router).await });
     assert_eq!(sdk(&url).await, json!([]));

@@ -8,6 +8,7 @@ use ropeway_auth::{
     token::TokenError,
     vault::VaultTrouble,
 };
+use ropeway_crds::report::Problem;
 
 use super::{Poller, run::problem, work::Attempt};
 
@@ -39,8 +40,15 @@ fn unproved(error: CredentialError) -> Attempt {
     let why = problem("PollRefused", &format!("spec.source.poll.auth: {error}"));
     match error {
         CredentialError::Token(TokenError::Unavailable { after, .. }) => Attempt::Trouble { wish: after, why },
-        CredentialError::Secret(SecretError::Vault(error))
-        | CredentialError::Token(TokenError::Secret(SecretError::Vault(error))) => match error.trouble {
+        CredentialError::Secret(error) | CredentialError::Token(TokenError::Secret(error)) => missing(error, why),
+        _ => Attempt::Fatal(why),
+    }
+}
+
+/// Without a value nothing is asked. A vault that is away comes back; the run goes on from where it is.
+pub(super) fn missing(error: SecretError, why: Problem) -> Attempt {
+    match error {
+        SecretError::Vault(error) => match error.trouble {
             VaultTrouble::Passes(wish) => Attempt::Trouble { wish, why },
             VaultTrouble::Refused | VaultTrouble::Address => Attempt::Fatal(why),
         },

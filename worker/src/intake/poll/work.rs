@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
-    Poller,
+    Poller, ask,
     lease::{Interrupted, Lease},
     page,
     request::{PageRequest, Values, request},
@@ -121,8 +121,11 @@ impl Poller {
         validators: Option<&Validators>,
     ) -> Attempt {
         self.secrets.ready(&self.vaulted).await;
-        let made = self.values().and_then(|values| request(&self.plan, run, until, &values, validators));
-        let PageRequest { request, url, stands_for } = match made {
+        let values = match self.values() {
+            Ok(values) => values,
+            Err(attempt) => return *attempt,
+        };
+        let PageRequest { request, url, stands_for } = match request(&self.plan, run, until, &values, validators) {
             Ok(made) => made,
             Err(why) => return Attempt::Fatal(why),
         };
@@ -193,10 +196,11 @@ impl Poller {
     }
 
     /// The values of the headers and of the query in the spec.
-    fn values(&self) -> Result<Values, Problem> {
+    fn values(&self) -> Result<Values, Box<Attempt>> {
         let PollRequest { headers, query, .. } = &self.plan.poll.request;
         let told = |field: &str, error: SecretError| {
-            problem("PollRefused", &format!("spec.source.poll.request.{field}: {error}"))
+            let why = problem("PollRefused", &format!("spec.source.poll.request.{field}: {error}"));
+            Box::new(ask::missing(error, why))
         };
         let of_header = |header: &HttpHeader| {
             let value = self.secrets.value(header.value.as_deref(), header.value_from.as_ref());
