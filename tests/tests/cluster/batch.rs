@@ -29,7 +29,12 @@ fn manifests(folder: &str) -> serde_json::Value {
     });
     let destination = json!({
         "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": "crm" },
-        "spec": { "provider": { "http": { "url": "http://marketing-sandbox:8080/hubspot" } } },
+        "spec": {
+            "provider": { "hubspot": {
+                "object": "contacts", "idProperty": "registration_id", "url": "http://marketing-sandbox:8080/hubspot",
+            } },
+            "auth": { "bearer": { "token": { "valueFrom": { "secretKeyRef": { "name": "hubspot-sandbox", "key": "token" } } } } },
+        },
     });
     let integration = json!({
         "apiVersion": "ropeway.dev/v1alpha1", "kind": "Integration", "metadata": { "name": "accounts" },

@@ -150,7 +150,8 @@ async fn a_secret_is_rotated_under_load_without_a_loss_or_a_restart() {
         return;
     };
     let vendor = Vendor::start(node);
-    let url = json!({ "spec": { "provider": { "http": { "url": vendor.receiver.url("hubspot") } } } }).to_string();
+    let url = json!({ "spec": { "provider": { "hubspot": null, "http": { "url": vendor.receiver.url("hubspot") } } } })
+        .to_string();
     example.kubectl(&["patch", "dest", "hubspot-sandbox", "--type=merge", "--patch", &url]);
     // Other workers come with the other address.
     example.kubectl(&["rollout", "status", "deployment/ropeway-signups-to-marketing", "--timeout=90s"]);
