@@ -190,7 +190,10 @@ async fn tokens_of_five_seconds_under_load_are_renewed_in_time_and_asked_for_onc
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_is_refused_is_replaced_once_and_no_event_suffers() {
     let server = OidcProvider::start(600, "ES256").await.expect("an authorization server");
-    let scene = scene(&server, &["crm"], &way("post", "ES256")).await;
+    let mut scene = scene(&server, &["crm"], &way("post", "ES256")).await;
+    // Every request that may be under way is answered by a 401 at the same time.
+    scene.account["rateLimit"] = json!({ "maxConcurrency": 2 });
+    scene.apply().await.expect("the account is described");
     scene.store(ids(20)).await.expect("events are stored");
     let _worker = scene.start_worker("one", None).await.expect("a worker starts");
     taken(&server, 20).await;

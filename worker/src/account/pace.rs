@@ -153,15 +153,26 @@ impl Pace {
 
     /// A permit if there is one at once.
     pub fn try_permit(&self, account: &Arc<Account>) -> Option<Permit> {
-        self.take(account).ok()
+        self.take(false).ok().map(|()| Permit(Arc::clone(account)))
     }
 
     /// Waits for a permit.
     pub async fn permit(&self, account: &Arc<Account>) -> Permit {
+        self.allowed(false).await;
+        Permit(Arc::clone(account))
+    }
+
+    /// Waits until one who holds a permit may send another request on it. A second permit could never come where all are held
+    /// by those who wait for one.
+    pub async fn again(&self) {
+        self.allowed(true).await;
+    }
+
+    async fn allowed(&self, held: bool) {
         loop {
             let changed = self.changed.notified();
-            match self.take(account) {
-                Ok(permit) => return permit,
+            match self.take(held) {
+                Ok(()) => return,
                 Err(Wait::Change) => drop(timeout(NAP, changed).await),
                 Err(Wait::For(wait)) if wait < Duration::from_millis(50) => sleep(wait).await,
                 Err(Wait::For(wait)) => drop(timeout(wait.min(NAP), changed).await),
@@ -170,7 +181,8 @@ impl Pace {
         }
     }
 
-    fn take(&self, account: &Arc<Account>) -> Result<Permit, Wait> {
+    /// Takes what a request needs: time at the pace, and a place among those under way unless one is `held`.
+    fn take(&self, held: bool) -> Result<(), Wait> {
         let mut inner = self.lock();
         let inner = &mut *inner;
         let now = Timestamp::now().as_microsecond() + inner.offset;
@@ -185,7 +197,7 @@ impl Pace {
             return Err(Wait::Lease);
         }
         let most = self.policy.max_concurrency.map_or(CONCURRENCY, |most| limit::share(record, most, &self.worker));
-        if self.under_way.load(Ordering::Acquire) >= most {
+        if !held && self.under_way.load(Ordering::Acquire) >= most {
             return Err(Wait::Change);
         }
         if let Some(rate) = &self.policy.limit {
@@ -197,7 +209,7 @@ impl Pace {
                 Take::Empty => return Err(Wait::Lease),
             }
         }
-        self.under_way.fetch_add(1, Ordering::AcqRel);
-        Ok(Permit(Arc::clone(account)))
+        self.under_way.fetch_add(usize::from(!held), Ordering::AcqRel);
+        Ok(())
     }
 }

@@ -33,11 +33,10 @@ impl Deliverer {
             Ok(request) => request,
             Err(outcome) => return (Verdict::plain(outcome), None),
         };
-        let due = Instant::now() + deadline;
-        if let Some(refused) = self.rehearse(account, &records, deadline).await {
-            return (refused, None);
-        }
-        let deadline = due.saturating_duration_since(Instant::now());
+        let deadline = match self.rehearse(account, &records, deadline).await {
+            Ok(left) => left,
+            Err(refused) => return (refused, None),
+        };
         let answer = match self.prove_and_send(account, request, deadline).await {
             Ok(answer) => answer,
             Err(outcome) => return (Verdict::plain(outcome), None),
@@ -54,21 +53,26 @@ impl Deliverer {
         (verdict, None)
     }
 
-    /// Asks a vendor that can be asked whether it would take the records. Answers what becomes of them if it would not.
-    async fn rehearse(&self, account: &Arc<Account>, records: &[&Record], deadline: Duration) -> Option<Verdict> {
-        let vendor = self.vendor.as_ref()?;
-        let request = match vendor.rehearsal(records) {
-            Ok(request) => request?,
-            Err(error) => return Some(Verdict::plain(unusable(error.to_string()))),
-        };
-        // It counts against the limit like any other.
-        let permit = account.pace().permit(account).await;
-        let answer = self.prove_and_send(account, request, deadline).await;
-        drop(permit);
-        match answer {
-            Ok(Ok(response)) => vendor.rehearsed(&response, Timestamp::now()),
-            Ok(Err(failure)) => Some(Verdict::plain(unsent(failure))),
-            Err(outcome) => Some(Verdict::plain(outcome)),
+    /// Asks a vendor that can be asked whether it would take the records. Answers how much of the deadline is left, or what
+    /// becomes of the records if it would not.
+    async fn rehearse(
+        &self,
+        account: &Arc<Account>,
+        records: &[&Record],
+        deadline: Duration,
+    ) -> Result<Duration, Verdict> {
+        let Some(vendor) = &self.vendor else { return Ok(deadline) };
+        let made = vendor.rehearsal(records).map_err(|error| Verdict::plain(unusable(error.to_string())))?;
+        let Some(request) = made else { return Ok(deadline) };
+        let begun = Instant::now();
+        let answer = self.prove_and_send(account, request, deadline).await.map_err(Verdict::plain)?;
+        let response = answer.map_err(|failure| Verdict::plain(unsent(failure)))?;
+        let left = deadline.saturating_sub(begun.elapsed());
+        if let Some(refused) = vendor.rehearsed(&response, Timestamp::now()) {
+            return Err(refused);
         }
+        // The request itself counts against the limit like any other.
+        account.pace().again().await;
+        Ok(left)
     }
 }

@@ -51,10 +51,8 @@ impl Deliverer {
         };
         match (renewal, again) {
             (Renewal::Own | Renewal::Vault, Some(again)) if renewed => {
-                let permit = account.pace().permit(account).await;
-                let sent = self.send_once(again, deadline).await;
-                drop(permit);
-                Ok(sent?.0)
+                account.pace().again().await;
+                Ok(self.send_once(again, deadline).await?.0)
             }
             (Renewal::Broker(refused), _) => Err(self.ask_operator(refused).await),
             _ => Ok(answer),

@@ -62,7 +62,10 @@ async fn scene(name: &str, url: &str) -> Scene {
     let mut scene = Scene::new(webhook_to(&["crm"])).await.expect("a scene");
     scene.account["provider"] = json!({ name: provider });
     scene.account["auth"] = auth;
-    if name != "ga4" {
+    if name == "ga4" {
+        // Two requests for each record, and one at a time.
+        scene.account["rateLimit"] = json!({ "maxConcurrency": 1 });
+    } else {
         scene.account["batching"] = json!({ "maxItems": 50, "maxWait": "500ms" });
     }
     scene.spec["destinations"][0]["transform"] = json!({ "expression": transform });
