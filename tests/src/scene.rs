@@ -21,6 +21,7 @@ use ropeway_operator::{
 use serde_json::{Value, json};
 
 mod staging;
+mod told;
 
 use staging::{Mounted, SecretEntry, staged};
 

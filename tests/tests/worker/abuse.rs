@@ -43,18 +43,23 @@ struct Siege {
     healthy: tokio::task::JoinHandle<Vec<Option<u16>>>,
 }
 
+/// Waits until the webhook takes events.
+async fn open(client: &reqwest::Client, worker: &Worker) {
+    until("the webhook is open", PATIENCE, async || match post(client, &worker.url, "first").await {
+        Some(200) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await
+    .expect("the webhook opens");
+}
+
 impl Siege {
     async fn begin() -> Self {
         let scene = Scene::new(webhook_to(&["a"])).await.expect("a scene");
         let variables = [("ROPEWAY_DEADLINES_FASTER", FASTER)];
         let worker = scene.start_worker_with("worker", &variables).await.expect("a worker starts");
         let client = http_client();
-        until("the webhook is open", PATIENCE, async || match post(&client, &worker.url, "first").await {
-            Some(200) => Ok(()),
-            other => Err(format!("{other:?}")),
-        })
-        .await
-        .expect("the webhook opens");
+        open(&client, &worker).await;
         let (stop, fine) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (url, ended, counted) = (worker.url.clone(), Arc::clone(&stop), Arc::clone(&fine));
         let healthy = tokio::spawn(async move {
@@ -253,12 +258,7 @@ async fn a_stop_answers_who_has_begun_and_waits_for_nobody_who_is_silent() {
     let scene = Scene::new(webhook_to(&["a"])).await.expect("a scene");
     let mut worker = scene.start_worker("worker", None).await.expect("a worker starts");
     let client = http_client();
-    until("the webhook is open", PATIENCE, async || match post(&client, &worker.url, "first").await {
-        Some(200) => Ok(()),
-        other => Err(format!("{other:?}")),
-    })
-    .await
-    .expect("the webhook opens");
+    open(&client, &worker).await;
     let host = worker.url.trim_start_matches("http://").trim_end_matches("/hook").to_owned();
     let connect = async |said: &str| {
         let mut stream = TcpStream::connect(&host).await.expect("a connection");

@@ -41,30 +41,6 @@ async fn worker(scene: &Scene, azure: &Azure, name: &str, more: &[(&str, &str)])
     scene.start_worker_with(name, &variables).await.expect("a worker starts")
 }
 
-/// Waits until the destination is left alone for this cause, with these words.
-async fn held(scene: &Scene, cause: &str, words: &str) {
-    until(&format!("it is held: {words}"), PATIENCE, async || {
-        let observed = scene.observe().await.map_err(|error| error.to_string())?;
-        let circuit = observed.shared.circuits.get("crm").ok_or("no circuit")?;
-        let reason = circuit.reason.clone().unwrap_or_default();
-        let told = circuit.cause.map(|cause| cause.as_str());
-        if told == Some(cause) && reason.contains(words) { Ok(()) } else { Err(format!("{told:?}: {reason}")) }
-    })
-    .await
-    .expect("it is told");
-}
-
-/// Waits until so many are delivered; how many were retried, failed and rejected by then.
-async fn counted(scene: &Scene, delivered: u64) -> (u64, u64, u64) {
-    let counted = until("all deliveries are counted", PATIENCE, async || {
-        let observations = scene.observe().await.map_err(|error| error.to_string())?;
-        let counts = observations.figures.counts.get("crm").copied().unwrap_or_default();
-        let others = (counts.retried, counts.failed, counts.rejected);
-        if counts.delivered == delivered { Ok(others) } else { Err(format!("{counts:?}")) }
-    });
-    counted.await.expect("all are delivered")
-}
-
 fn ids(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("e-{number}")).collect()
 }
@@ -103,12 +79,12 @@ async fn each_identity_gets_a_token_once_and_the_api_takes_it() {
         let scene = scene(&azure, Azure::identity(client, credential)).await;
         scene.store(ids(20)).await.expect("events are stored");
         let mut first = worker(&scene, &azure, "one", &[]).await;
-        assert_eq!(counted(&scene, 20).await, (0, 0, 0), "{client}");
+        assert_eq!(scene.counted(20).await, (0, 0, 0), "{client}");
         // A statement that was seen before is refused, so the second worker must make another one.
         first.process.kill();
         scene.store(["again".to_owned()]).await.expect("an event is stored");
         let _next = worker(&scene, &azure, "two", &[]).await;
-        assert_eq!(counted(&scene, 21).await, (0, 0, 0), "{client}");
+        assert_eq!(scene.counted(21).await, (0, 0, 0), "{client}");
         let seen = azure.seen().await;
         let asked = &seen.tokens[before.tokens.len()..];
         assert_eq!(asked.len(), 2, "{client}: {asked:?}");
@@ -123,11 +99,11 @@ async fn a_token_of_the_service_account_is_waited_for_refused_and_followed_when_
     let scene = scene(&azure, Azure::identity("app-federated", json!({ "workloadIdentity": {} }))).await;
     scene.store(ids(10)).await.expect("events are stored");
     let _worker = worker(&scene, &azure, "one", &[]).await;
-    held(&scene, "Token", "the pod has no token of its service account").await;
+    scene.held("Token", "the pod has no token of its service account").await;
     azure.sign_token("https://kubernetes.default.svc").expect("a token");
-    held(&scene, "Credentials", "answered 401: invalid_client").await;
+    scene.held("Credentials", "answered 401: invalid_client").await;
     azure.sign_token(EXCHANGE).expect("a token");
-    assert_eq!(counted(&scene, 10).await, (0, 0, 0));
+    assert_eq!(scene.counted(10).await, (0, 0, 0));
     // Tokens of five seconds are asked for again with what is in the file then.
     azure.sign_token("https://kubernetes.default.svc").expect("a token");
     until("the new file is used", PATIENCE, async || {
@@ -149,13 +125,13 @@ async fn an_identity_of_the_node_is_used_where_the_administrator_lets_the_namesp
     let mut scene = scene(&azure, json!({ "credential": { "managedIdentity": {} } })).await;
     scene.store(ids(5)).await.expect("events are stored");
     let mut refused = worker(&scene, &azure, "one", &variables).await;
-    held(&scene, "Credentials", "does not let this namespace use managed identities").await;
+    scene.held("Credentials", "does not let this namespace use managed identities").await;
     assert!(azure.seen().await.tokens.is_empty(), "nothing may be asked");
     refused.process.kill();
     scene.azure().managed_identity = true;
     scene.apply().await.expect("the administrator allows it");
     let _worker = worker(&scene, &azure, "two", &variables).await;
-    assert_eq!(counted(&scene, 5).await, (0, 0, 0));
+    assert_eq!(scene.counted(5).await, (0, 0, 0));
     let seen = azure.seen().await;
     assert_eq!(seen.tokens.len(), 1, "{:?}", seen.tokens);
     assert!(seen.deliveries.iter().all(|it| it.good));
@@ -167,7 +143,7 @@ async fn a_token_that_the_api_refuses_is_replaced_and_a_wrong_secret_holds() {
     let scene = scene(&azure, Azure::identity("app-secret", client_secret())).await;
     scene.store(ids(10)).await.expect("events are stored");
     let _worker = worker(&scene, &azure, "one", &[]).await;
-    assert_eq!(counted(&scene, 10).await, (0, 0, 0));
+    assert_eq!(scene.counted(10).await, (0, 0, 0));
     let given = std::time::Instant::now();
     until("the token is old enough to be given up", PATIENCE, async || {
         if given.elapsed().as_secs() >= 6 { Ok(()) } else { Err("younger ones are not".to_owned()) }
@@ -176,7 +152,7 @@ async fn a_token_that_the_api_refuses_is_replaced_and_a_wrong_secret_holds() {
     .expect("time passes");
     azure.order("revoke-all", &Value::Null).await;
     scene.store((10..20).map(|number| format!("e-{number}"))).await.expect("events are stored");
-    assert_eq!(counted(&scene, 20).await, (0, 0, 0), "an attempt was spent");
+    assert_eq!(scene.counted(20).await, (0, 0, 0), "an attempt was spent");
     assert_eq!(azure.seen().await.tokens.len(), 2);
     scene.rotate("app", "secret", "wrong").expect("a file");
     until("the new secret is tried", PATIENCE, async || {
@@ -186,7 +162,7 @@ async fn a_token_that_the_api_refuses_is_replaced_and_a_wrong_secret_holds() {
     })
     .await
     .expect("a changed secret is used");
-    held(&scene, "Credentials", "answered 401: invalid_client").await;
+    scene.held("Credentials", "answered 401: invalid_client").await;
     scene.rotate("app", "secret", APP_SECRET).expect("a file");
     scene.drained().await.expect("it goes on");
 }
@@ -202,5 +178,5 @@ async fn a_token_endpoint_at_an_address_inside_is_not_asked() {
     scene.apply().await.expect("the account is described");
     scene.store(ids(1)).await.expect("an event is stored");
     let _worker = scene.start_worker("one", None).await.expect("a worker starts");
-    held(&scene, "Address", "169.254.169.254 is at the link-local or metadata address").await;
+    scene.held("Address", "169.254.169.254 is at the link-local or metadata address").await;
 }

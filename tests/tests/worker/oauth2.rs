@@ -87,17 +87,6 @@ async fn settled(server: &OidcProvider, scene: &Scene, about: &str) {
     }
 }
 
-/// Waits until so many deliveries are counted; how many were retried, failed and rejected by then.
-async fn counted(scene: &Scene, delivered: u64) -> (u64, u64, u64) {
-    let counted = until("all deliveries are counted", PATIENCE, async || {
-        let observations = scene.observe().await.map_err(|error| error.to_string())?;
-        let counts = observations.figures.counts.get("crm").copied().unwrap_or_default();
-        let others = (counts.retried, counts.failed, counts.rejected);
-        if counts.delivered == delivered { Ok(others) } else { Err(format!("{counts:?}")) }
-    });
-    counted.await.expect("all are delivered")
-}
-
 /// Gets a token in a way, delivers with it, and gets a second one.
 async fn works(server: &OidcProvider, way: &Value, about: &str) {
     let before = server.seen().await;
@@ -206,7 +195,7 @@ async fn a_token_that_is_refused_is_replaced_once_and_no_event_suffers() {
     server.revoke_all().await;
     scene.store((20..60).map(|number| format!("e-{number}"))).await.expect("events are stored");
     taken(&server, 60).await;
-    assert_eq!(counted(&scene, 60).await, (0, 0, 0), "an attempt was spent");
+    assert_eq!(scene.counted(60).await, (0, 0, 0), "an attempt was spent");
     let seen = server.seen().await;
     assert_eq!(seen.tokens.len(), 2, "{:?}", seen.tokens);
 }
@@ -238,7 +227,7 @@ async fn while_no_token_can_be_had_events_wait_without_an_attempt_and_the_server
         let asked = server.seen().await.tokens.len() - before.tokens.len();
         assert!(asked <= 6, "{told}: {asked} requests");
         server.fail(&Value::Null).await;
-        assert_eq!(counted(&scene, 50).await, (0, 0, 0), "{told}");
+        assert_eq!(scene.counted(50).await, (0, 0, 0), "{told}");
         let delivered = server.seen().await.deliveries.len() - before.deliveries.len();
         assert_eq!(delivered, 50, "{told}");
     }
@@ -265,7 +254,7 @@ async fn a_wrong_secret_holds_and_the_right_one_resumes_without_a_restart() {
     .await
     .expect("it is told");
     scene.rotate("idp", "secret", CLIENT_SECRET).expect("a file");
-    assert_eq!(counted(&scene, 10).await, (0, 0, 0));
+    assert_eq!(scene.counted(10).await, (0, 0, 0));
     let refused = server.seen().await.tokens.iter().filter(|it| it.status == 401).count();
     assert!((1..=3).contains(&refused), "{refused} requests with the wrong secret");
     // A wrong one that comes later is found out at once, not when the token ends.

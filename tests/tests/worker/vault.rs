@@ -38,28 +38,6 @@ async fn put(azure: &Azure, name: &str, value: &str) {
     azure.order("put", &json!({ "name": name, "value": value })).await;
 }
 
-async fn counted(scene: &Scene, delivered: u64) -> (u64, u64, u64) {
-    let counted = until("all deliveries are counted", PATIENCE, async || {
-        let observations = scene.observe().await.map_err(|error| error.to_string())?;
-        let counts = observations.figures.counts.get("crm").copied().unwrap_or_default();
-        let others = (counts.retried, counts.failed, counts.rejected);
-        if counts.delivered == delivered { Ok(others) } else { Err(format!("{counts:?}")) }
-    });
-    counted.await.expect("all are delivered")
-}
-
-async fn held(scene: &Scene, cause: &str, words: &str) {
-    until(&format!("it is held: {words}"), PATIENCE, async || {
-        let observed = scene.observe().await.map_err(|error| error.to_string())?;
-        let circuit = observed.shared.circuits.get("crm").ok_or("no circuit")?;
-        let reason = circuit.reason.clone().unwrap_or_default();
-        let told = circuit.cause.map(|cause| cause.as_str());
-        if told == Some(cause) && reason.contains(words) { Ok(()) } else { Err(format!("{told:?}: {reason}")) }
-    })
-    .await
-    .expect("it is told");
-}
-
 fn ids(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}-{number}")).collect()
 }
@@ -72,7 +50,7 @@ async fn a_secret_is_read_once_and_one_that_was_rotated_is_used_without_an_attem
     let scene = scene(&azure, "app-secret", "token").await;
     scene.store(ids("a", 200)).await.expect("events are stored");
     let mut running = worker(&scene, &azure).await;
-    assert_eq!(counted(&scene, 200).await, (0, 0, 0));
+    assert_eq!(scene.counted(200).await, (0, 0, 0));
     let seen = azure.seen().await;
     let reads: Vec<u16> = seen.reads.iter().map(|read| read.status).collect();
     // The first is asked without a token, to be told of which directory one must be.
@@ -86,7 +64,7 @@ async fn a_secret_is_read_once_and_one_that_was_rotated_is_used_without_an_attem
     put(&azure, "token", "second").await;
     azure.order("expect", &json!({ "token": "second" })).await;
     scene.store(ids("b", 50)).await.expect("events are stored");
-    assert_eq!(counted(&scene, 250).await, (0, 0, 0), "an attempt was spent");
+    assert_eq!(scene.counted(250).await, (0, 0, 0), "an attempt was spent");
     let seen = azure.seen().await;
     assert_eq!((seen.reads.len(), seen.tokens.len()), (3, 1), "{:?}", seen.reads);
     running.process.check().expect("nothing may need a restart");
@@ -117,7 +95,7 @@ async fn what_keeps_a_secret_from_being_read_is_told_and_ends_when_it_is_mended(
         scenes.push((scene, running));
     }
     for ((scene, _), (_, secret, words)) in scenes.iter().zip(cases) {
-        held(scene, "Vault", words).await;
+        scene.held("Vault", words).await;
         let status = scene.condition("Healthy").await.expect("a status");
         assert_eq!(status, ("False".to_owned(), "KeyVaultRefused".to_owned()), "{secret}");
     }
@@ -126,7 +104,7 @@ async fn what_keeps_a_secret_from_being_read_is_told_and_ends_when_it_is_mended(
     azure.order("enable", &json!({ "name": "off", "enabled": true })).await;
     azure.order("allow", &Value::Null).await;
     for (scene, _) in &scenes {
-        assert_eq!(counted(scene, 20).await, (0, 0, 0));
+        assert_eq!(scene.counted(20).await, (0, 0, 0));
     }
     // Each was asked a few times a minute, and not for each event.
     let seen = azure.seen().await;
@@ -142,9 +120,9 @@ async fn a_vault_that_is_busy_is_left_alone_as_long_as_it_says() {
     let scene = scene(&azure, "app-secret", "token").await;
     scene.store(ids("a", 20)).await.expect("events are stored");
     let _worker = worker(&scene, &azure).await;
-    held(&scene, "VaultAway", "the vault 127.0.0.1 answered 429").await;
+    scene.held("VaultAway", "the vault 127.0.0.1 answered 429").await;
     azure.order("fail", &Value::Null).await;
-    assert_eq!(counted(&scene, 20).await, (0, 0, 0));
+    assert_eq!(scene.counted(20).await, (0, 0, 0));
     let reads: Vec<_> = azure.seen().await.reads.into_iter().filter(|read| read.status != 401).collect();
     assert!(reads.len() <= 3, "{reads:?}");
     for pair in reads.windows(2) {
@@ -161,9 +139,9 @@ async fn the_identity_itself_may_be_what_is_refused() {
     scene.rotate("app", "secret", "wrong").expect("a file");
     scene.store(ids("a", 5)).await.expect("events are stored");
     let _worker = worker(&scene, &azure).await;
-    held(&scene, "Vault", "keyVaultIdentity: the token endpoint 127.0.0.1 answered 401: invalid_client").await;
+    scene.held("Vault", "keyVaultIdentity: the token endpoint 127.0.0.1 answered 401: invalid_client").await;
     scene.rotate("app", "secret", APP_SECRET).expect("a file");
-    assert_eq!(counted(&scene, 5).await, (0, 0, 0));
+    assert_eq!(scene.counted(5).await, (0, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
