@@ -29,9 +29,21 @@ pub(super) fn configs(
             findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::DestinationNotFound, message));
             continue;
         };
-        lanes.push(config(destination, account, programs, findings));
+        let mut lane = config(destination, account, programs, findings);
+        if observed.integration.spec.ordering.is_some() {
+            keep_order(&mut lane, account);
+        }
+        lanes.push(lane);
     }
     lanes
+}
+
+/// An ordered lane is told nothing by which its events could overtake each other, and has portions to match.
+fn keep_order(lane: &mut LaneConfig, Account { uid: _, spec }: &Account) {
+    lane.provider = spec.provider.clone().keeping_order();
+    let batching = spec.batching.clone().unwrap_or_default();
+    lane.batch =
+        lane.provider.capacity().map_or(BatchPolicy::ONE, |capacity| BatchPolicy::resolve(&batching, capacity));
 }
 
 /// What a lane's workers are told: the Integration's wishes over the Destination's.
