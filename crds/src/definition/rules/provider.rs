@@ -109,9 +109,7 @@ fn rules_within_a_vendor() {
         json!({ "provider": { "hubspot": { "object": "contacts", "idProperty": "email" } }, "auth": bearer(),
             "batching": { "maxItems": items } })
     };
-    let bulk = |timeout: &str| {
-        json!({ "object": "Lead", "operation": "Update", "bulk": { "threshold": 10_000, "timeout": timeout } })
-    };
+    let bulk = |timeout: &str| json!({ "object": "Lead", "operation": "Update", "bulk": { "threshold": 10_000, "timeout": timeout } });
     let portioned = |extra: Value, items: i32| {
         let mut spec = salesforce(json!({ "object": "Lead", "externalIdField": "E__c" }));
         spec["provider"]["salesforce"].as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());

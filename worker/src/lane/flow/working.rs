@@ -88,7 +88,8 @@ impl Flow<'_> {
         self.gate = None;
         let Some(portion) = self.full.pop_front() else { return };
         let lane = self.lane;
-        let sending = async move { Worked::Sent(lane.dispatch(portion, permit, Trial::None).await) };
+        let wanted = Arc::clone(&self.wanted);
+        let sending = async move { Worked::Sent(lane.dispatch(portion, permit, Trial::None, Some(&wanted)).await) };
         self.working.push(sending.boxed());
     }
 }

@@ -1,0 +1,66 @@
+//! What a job asks, stage by stage.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+
+use super::{Bulk, Stage};
+use crate::provider::{large::Need, object::json_request};
+
+/// How long it is until the first look. Each further one comes after twice the time.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest time between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The body of the request that makes a job.
+pub(in crate::provider::salesforce) fn opening(object: &str, operation: &str, key: Option<&str>) -> Bytes {
+    let mut opening = serde_json::json!({
+        "object": object, "operation": operation, "contentType": "CSV", "columnDelimiter": "COMMA", "lineEnding": "LF",
+    });
+    if let Some(key) = key {
+        opening["externalIdFieldName"] = key.into();
+    }
+    opening.to_string().into()
+}
+
+impl Bulk {
+    /// What it needs in its stage.
+    pub(super) fn next_need(&self) -> Need {
+        match &self.stage {
+            Stage::Open => self.request(Method::POST, "", self.opening.clone()),
+            Stage::Upload(id) => {
+                let mut need = self.request(Method::PUT, &format!("/{id}/batches"), self.csv.clone());
+                if let Need::Answer(request) = &mut need {
+                    request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=UTF-8"));
+                }
+                need
+            }
+            Stage::Start(id) => self.state(id, "UploadComplete"),
+            Stage::Look(id) => self.request(Method::GET, &format!("/{id}"), Bytes::new()),
+            Stage::Read(id, list) => self.request(Method::GET, &format!("/{id}/{}", list.path()), Bytes::new()),
+            Stage::Rest(_) | Stage::RestAndRead(..) => Need::Pause(self.pause()),
+            Stage::Abort(id) => self.state(id, "Aborted"),
+            Stage::Over => Need::Nothing,
+        }
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Need {
+        let uri = Uri::try_from(format!("{}{path}", self.root)).expect("an address with letters and digits behind it");
+        let mut request = json_request(method, uri, body);
+        if request.method == Method::GET {
+            request.headers = HeaderMap::new();
+            request.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/csv"));
+        }
+        Need::Answer(Box::new(request))
+    }
+
+    fn state(&self, id: &str, state: &str) -> Need {
+        self.request(Method::PATCH, &format!("/{id}"), format!("{{\"state\":\"{state}\"}}").into())
+    }
+
+    fn pause(&self) -> Duration {
+        FIRST_PAUSE.saturating_mul(1 << self.tries.min(8)).min(LONGEST_PAUSE)
+    }
+}
