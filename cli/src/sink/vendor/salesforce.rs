@@ -2,7 +2,7 @@
 
 mod jobs;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -13,6 +13,8 @@ use super::{Asked, Fake, Reply, Wishes};
 #[derive(Debug, Default)]
 pub(super) struct Salesforce {
     records: BTreeMap<(String, String), Map<String, Value>>,
+    /// Which record has a value, by the sObject and the field that records were looked for.
+    indexes: HashMap<(String, String), HashMap<String, String>>,
     last: u64,
     jobs: Jobs,
 }
@@ -137,9 +139,11 @@ impl Salesforce {
             Operation::Insert => None,
             Operation::Update => id(record).map(str::to_owned),
             Operation::Upsert(_, field) => {
-                let same = |fields: &Map<String, Value>| fields.get(field) == Some(&record[field]);
-                let mut found = self.records.iter().filter(|((known, _), fields)| *known == kind && same(fields));
-                found.next().map(|((_, id), _)| id.clone())
+                let index = self.indexes.entry((kind.clone(), field.to_owned())).or_insert_with(|| {
+                    let of_kind = self.records.iter().filter(|((known, _), _)| *known == kind);
+                    of_kind.filter_map(|((_, id), fields)| Some((fields.get(field)?.to_string(), id.clone()))).collect()
+                });
+                index.get(&record[field].to_string()).cloned()
             }
         };
         let created = known.is_none();
@@ -147,6 +151,9 @@ impl Salesforce {
             self.last += 1;
             format!("00Q{:015}", self.last)
         });
+        for ((_, field), index) in self.indexes.iter_mut().filter(|((of, _), _)| *of == kind) {
+            index.extend(record.get(field).map(|value| (value.to_string(), id.clone())));
+        }
         let fields = self.records.entry((kind, id.clone())).or_default();
         fields.extend(record.as_object().cloned().unwrap_or_default());
         (id, created)

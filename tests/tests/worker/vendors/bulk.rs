@@ -34,13 +34,13 @@ struct Org {
 }
 
 impl Org {
-    /// An org whose jobs end like this, which refuses records whose id ends with `77`.
+    /// An org whose jobs end like this, which refuses records whose id ends with `7`.
     async fn start(
         jobs: Value,
         says: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Send + Sync + 'static,
     ) -> Self {
         let behaviour = json!({
-            "vendor": "Salesforce", "id": "/Ext__c", "refuse": { "pointer": "/Ext__c", "endsWith": "77" }, "jobs": jobs,
+            "vendor": "Salesforce", "id": "/Ext__c", "refuse": { "pointer": "/Ext__c", "endsWith": "7" }, "jobs": jobs,
         });
         let script: Script = serde_json::from_value(json!({ "destinations": { "org": behaviour } })).expect("a script");
         let sink = Sink::new(script, 0, false);
@@ -82,7 +82,7 @@ impl Org {
 
     /// Checks that each of so many events arrived once, but for those that it refuses.
     async fn judge(&self, scene: &Scene, events: usize) {
-        let refused: BTreeSet<String> = ids(events).into_iter().filter(|id| id.ends_with("77")).collect();
+        let refused: BTreeSet<String> = ids(events).into_iter().filter(|id| id.ends_with('7')).collect();
         assert_eq!(scene.dead_letters("crm").await.expect("dead letters"), refused);
         let memory = self.sink.memory("org");
         let once = memory.accepted.values().all(|times| *times == 1);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use ropeway_auth::http::Request;
 
 use super::{Bulk, Stage};
 use crate::provider::{large::Need, object::json_request};
@@ -29,35 +30,38 @@ impl Bulk {
     /// What it needs in its stage.
     pub(super) fn next_need(&self) -> Need {
         match &self.stage {
-            Stage::Open => self.request(Method::POST, "", self.opening.clone()),
-            Stage::Upload(id) => {
-                let mut need = self.request(Method::PUT, &format!("/{id}/batches"), self.csv.clone());
-                if let Need::Answer(request) = &mut need {
-                    request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=UTF-8"));
-                }
-                need
-            }
+            Stage::Open => self.json(Method::POST, "", self.opening.clone()),
+            Stage::Upload(id) => self.csv(Method::PUT, &format!("/{id}/batches"), self.csv.clone()),
             Stage::Start(id) => self.state(id, "UploadComplete"),
-            Stage::Look(id) => self.request(Method::GET, &format!("/{id}"), Bytes::new()),
-            Stage::Read(id, list) => self.request(Method::GET, &format!("/{id}/{}", list.path()), Bytes::new()),
+            Stage::Look(id) => self.json(Method::GET, &format!("/{id}"), Bytes::new()),
+            Stage::Read(id, list) => self.csv(Method::GET, &format!("/{id}/{}", list.path()), Bytes::new()),
             Stage::Rest(_) | Stage::RestAndRead(..) => Need::Pause(self.pause()),
             Stage::Abort(id) => self.state(id, "Aborted"),
             Stage::Over => Need::Nothing,
         }
     }
 
-    fn request(&self, method: Method, path: &str, body: Bytes) -> Need {
-        let uri = Uri::try_from(format!("{}{path}", self.root)).expect("an address with letters and digits behind it");
-        let mut request = json_request(method, uri, body);
-        if request.method == Method::GET {
-            request.headers = HeaderMap::new();
-            request.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/csv"));
+    fn json(&self, method: Method, path: &str, body: Bytes) -> Need {
+        Need::Answer(Box::new(json_request(method, self.below(path), body)))
+    }
+
+    fn csv(&self, method: Method, path: &str, body: Bytes) -> Need {
+        let mut headers = HeaderMap::new();
+        if method == Method::GET {
+            headers.insert(header::ACCEPT, HeaderValue::from_static("text/csv"));
+        } else {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=UTF-8"));
+            headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         }
-        Need::Answer(Box::new(request))
+        Need::Answer(Box::new(Request { method, uri: self.below(path), headers, body }))
+    }
+
+    fn below(&self, path: &str) -> Uri {
+        Uri::try_from(format!("{}{path}", self.root)).expect("letters and digits behind an address make another")
     }
 
     fn state(&self, id: &str, state: &str) -> Need {
-        self.request(Method::PATCH, &format!("/{id}"), format!("{{\"state\":\"{state}\"}}").into())
+        self.json(Method::PATCH, &format!("/{id}"), format!("{{\"state\":\"{state}\"}}").into())
     }
 
     fn pause(&self) -> Duration {

@@ -30,9 +30,11 @@ fn needs(job: &Bulk) -> String {
         Need::Answer(request) => {
             let path = request.uri.path().strip_prefix("/services/data/v62.0/jobs/ingest").unwrap();
             let body = match request.headers.get("content-type").map(|kind| kind.to_str().unwrap()) {
-                Some("application/json") => String::from_utf8(request.body.to_vec()).unwrap(),
+                Some("application/json") if request.method != "GET" => {
+                    String::from_utf8(request.body.to_vec()).unwrap()
+                }
+                Some("application/json") | None => String::new(),
                 Some(kind) => kind.to_owned(),
-                None => String::new(),
             };
             format!("{} {} {body}", request.method, path.replace(ID, "ID")).trim().to_owned()
         }
