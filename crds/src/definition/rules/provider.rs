@@ -159,6 +159,12 @@ fn rules_within_a_vendor() {
                 portioned(json!({}), 201),
                 "salesforce 200 (with bulk 10000)",
             ),
+            (
+                "/spec",
+                portioned(json!({ "bulk": {} }), 2_000),
+                portioned(json!({ "bulk": {} }), 1_999),
+                "no portion would be a job",
+            ),
             ("/spec", ga4(json!({ "measurementId": "G-A1" })), ga4(json!({})), "exactly one of measurementId"),
             ("/spec", ga4(json!({ "firebaseAppId": "1:2" })), single, "batching needs a provider"),
             ("/spec", batched(100), batched(101), "more than the vendor takes"),

@@ -119,6 +119,9 @@ fn from_opening_it_to_an_outcome_for_each_record() {
     );
 }
 
+/// A name, what Salesforce answers, and what becomes of the three records.
+type Case<'a> = (&'a str, &'a [(u16, &'a str)], &'a str);
+
 /// What comes after the job was opened, its file stored and it was started.
 #[test]
 fn what_becomes_of_records_whatever_their_job_does() {
@@ -128,7 +131,7 @@ fn what_becomes_of_records_whatever_their_job_does() {
     let full = list(",REQUEST_LIMIT_EXCEEDED:too many:--,c\n");
     let quota = (403, r#"[{"errorCode":"REQUEST_LIMIT_EXCEEDED"}]"#);
     let gone = (404, r#"[{"errorCode":"NOT_FOUND"}]"#);
-    let cases: &[(&str, &[(u16, &str)], &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("one list says all", &[DONE, (200, &all)], "delivered, delivered, delivered"),
         ("not one", &[DONE, (200, &two), (200, &none), (200, &list("1,,c\n"))], "delivered, delivered, retry"),
         ("none", &[DONE, (200, &two), (200, &none), (200, "")], "delivered, delivered, unaccounted"),
