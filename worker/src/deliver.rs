@@ -37,7 +37,7 @@ use ropeway_mapping::{EventAttributes, Program};
 
 use crate::{
     account::{Account, Permit, breaker::Sign},
-    io::jetstream::Broker,
+    io::{jetstream::Broker, wish::Wisher},
     lane::Trial,
     map::Record,
     provider::{self, Failure, Fate, Invalid, Item, Known, Outcome, Vendor, http::Frame},
@@ -52,6 +52,8 @@ pub struct Deliverer {
     outcomes: Vec<Program>,
     secrets: Secrets,
     credentials: Option<Credentials>,
+    /// By which another access token is asked for, where the operator keeps it.
+    wisher: Option<Wisher>,
     /// The vendor, where the provider is one.
     vendor: Option<Box<dyn Vendor>>,
     /// The keys of ConfigMaps that values come from.
@@ -131,16 +133,29 @@ impl Deliverer {
             Some(_) => door.reading(MOST_OF_A_VENDORS_ANSWER),
             None => door,
         };
-        let credentials = config.auth.as_ref().map(|auth| match &config.token_of {
-            Some(destination) => keyring.credentials_of(auth, destination),
-            None => keyring.credentials(auth),
-        });
+        let token_of = config.token_of.as_ref();
+        let holder = token_of.map(|it| it.destination.as_str());
+        let credentials = config.auth.as_ref().map(|auth| keyring.credentials_of(auth, holder));
+        let wisher = token_of.map(|it| Wisher::new(broker.clone(), &it.account));
         let secrets = keyring.secrets.clone();
         let settings =
             account_settings(&config.provider, config.auth.as_ref()).into_iter().map(|(_, key)| key).collect();
         let vaulted = account_vault_secrets(&config.provider, None).into_iter().map(|(_, secret)| secret).collect();
         let frame = OnceLock::new();
-        Self { config, outcomes, secrets, credentials, vendor, settings, vaulted, door, broker, shadow_of, frame }
+        Self {
+            config,
+            outcomes,
+            secrets,
+            credentials,
+            wisher,
+            vendor,
+            settings,
+            vaulted,
+            door,
+            broker,
+            shadow_of,
+            frame,
+        }
     }
 
     /// A record in the shape in which it is sent.

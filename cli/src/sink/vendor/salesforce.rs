@@ -162,7 +162,7 @@ impl Salesforce {
 
 /// What keeps any request from being looked at.
 fn guard(asked: &Asked<'_>, wishes: &Wishes<'_>) -> Option<Reply> {
-    if !asked.bearer() {
+    if asked.bearer().is_none() {
         return Some(refuse(401, "INVALID_SESSION_ID", "Session expired or invalid"));
     }
     wishes.throttle.map(|_| refuse(503, "SERVER_UNAVAILABLE", "The server is too busy"))

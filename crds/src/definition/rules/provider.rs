@@ -31,6 +31,10 @@ fn oauth2(grant: &str) -> Value {
     json!({ "oauth2": oauth2 })
 }
 
+fn other() -> Value {
+    json!({ "destinationRef": { "name": "app" } })
+}
+
 #[test]
 fn each_vendor_needs_its_own_credentials() {
     let braze = || json!({ "braze": { "url": "https://rest.iad-01.braze.com" } });
@@ -60,6 +64,13 @@ fn each_vendor_needs_its_own_credentials() {
                 "segment needs",
             ),
             ("/spec", spec(hubspot(), bearer()), spec(hubspot(), key("Header", "k")), "hubspot needs auth.bearer"),
+            ("/spec", spec(hubspot(), other()), spec(braze(), other()), "braze needs auth.bearer"),
+            (
+                "/spec",
+                spec(salesforce(at_home), other()),
+                spec(salesforce(&[]), other()),
+                "salesforce needs auth.oauth2",
+            ),
             (
                 "/spec",
                 spec(hubspot(), oauth2("RefreshToken")),

@@ -9,7 +9,7 @@ use ropeway_crds::{
     worker_config::LaneConfig,
 };
 
-use super::{expressions, values};
+use super::{expressions, tokens, values};
 use crate::integration::observe::{Account, Observed};
 
 /// One for each destination; what is wrong is a finding.
@@ -29,7 +29,9 @@ pub(super) fn configs(
             findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::DestinationNotFound, message));
             continue;
         };
-        let mut lane = config(destination, account, programs, findings);
+        let lane = config(destination, account, programs, findings);
+        let token_of = tokens::of_lane(observed, &destination.r#ref, account, findings);
+        let mut lane = LaneConfig { token_of, ..lane };
         if observed.integration.spec.ordering.is_some() {
             keep_order(&mut lane, account);
         }
@@ -53,7 +55,7 @@ fn config(
     programs: &expressions::Programs,
     findings: &mut Vec<Finding>,
 ) -> LaneConfig {
-    let Account { uid, spec } = account;
+    let Account { uid, spec, .. } = account;
     let name = &destination.name;
     let delivery = DeliveryPolicy::resolve(destination.delivery.as_ref(), spec.delivery.as_ref());
     values::check_policy(name, &delivery, findings);
@@ -69,7 +71,7 @@ fn config(
         transform: programs.transforms.get(name).cloned(),
         account: ShortUid::of(uid),
         provider: spec.provider.clone(),
-        token_of: spec.auth.as_ref().filter(|auth| auth.is_brokered()).map(|_| destination.r#ref.clone()),
+        token_of: None,
         auth: spec.auth.clone(),
         tls: spec.tls.clone(),
         key_vault_identity: spec.key_vault_identity.clone(),

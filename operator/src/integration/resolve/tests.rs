@@ -8,6 +8,7 @@ use super::*;
 use crate::integration::observe::{Account, AccountFact, ClaimFact, SecretFact};
 
 mod azure;
+mod tokens;
 
 fn integration() -> Value {
     json!({
