@@ -14,7 +14,7 @@ use std::{
 use ropeway_crds::worker_config::IntegrationConfig;
 use ropeway_mapping::{Data, EventAttributes};
 use serde::{Deserialize, Serialize};
-use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
+use tokio::{io::AsyncWriteExt, process::Command, sync::Semaphore, time::timeout};
 
 use crate::{
     decode::Event,
@@ -27,6 +27,9 @@ pub const CHILD_ARGUMENT: &str = "map-event";
 /// How long the child is waited for. One that takes longer is ended and says nothing about the event: what takes too
 /// much time breaks a limit in this process too, and without dying of it.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Children at a time. A worker that was killed with thousands of events in hand must not die of what it asks about them.
+static CHILDREN: Semaphore = Semaphore::const_new(4);
 
 /// One event and the one lane that is to map it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,6 +80,7 @@ pub async fn survives(mapping: &LaneMapping, event: &Event) -> bool {
 }
 
 async fn ask(case: &Case) -> std::io::Result<bool> {
+    let _one = CHILDREN.acquire().await.map_err(std::io::Error::other)?;
     let mut child = Command::new(std::env::current_exe()?)
         .arg(CHILD_ARGUMENT)
         .stdin(Stdio::piped())
