@@ -29,10 +29,22 @@ pub(super) fn configs(
             findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::DestinationNotFound, message));
             continue;
         };
-        let lane = config(destination, account, programs, findings);
-        lanes.push(LaneConfig { token_of: tokens::of_lane(observed, &destination.r#ref, account, findings), ..lane });
+        let mut lane = config(destination, account, programs, findings);
+        lane.token_of = tokens::of_lane(observed, &destination.r#ref, account, findings);
+        if observed.integration.spec.ordering.is_some() {
+            keep_order(&mut lane, account);
+        }
+        lanes.push(lane);
     }
     lanes
+}
+
+/// An ordered lane is told nothing by which its events could overtake each other, and has portions to match.
+fn keep_order(lane: &mut LaneConfig, Account { uid: _, spec }: &Account) {
+    lane.provider = spec.provider.clone().keeping_order();
+    let batching = spec.batching.clone().unwrap_or_default();
+    lane.batch =
+        lane.provider.capacity().map_or(BatchPolicy::ONE, |capacity| BatchPolicy::resolve(&batching, capacity));
 }
 
 /// What a lane's workers are told: the Integration's wishes over the Destination's.
