@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     account::Account,
+    fault,
     provider::{Failure, Outcome},
 };
 
@@ -75,6 +76,7 @@ impl Deliverer {
             Some(credentials) => credentials.apply(&mut request).await.map_err(without_credentials)?,
             None => Proof::default(),
         };
+        fault::proved(&request);
         Ok((self.door.send(request, deadline).await, proof))
     }
 }
