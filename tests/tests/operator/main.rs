@@ -13,6 +13,7 @@ mod crash;
 mod expose;
 mod kubelet;
 mod place;
+mod probe;
 mod ready;
 mod refusals;
 mod remains;
