@@ -20,3 +20,5 @@ mod remains;
 mod status;
 mod streams;
 mod trust;
+mod trust_addresses;
+mod trust_references;
