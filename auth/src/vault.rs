@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::join_all;
 use ropeway_crds::azure::{AzureIdentity, VaultSecret};
 use secrecy::SecretString;
 use tokio::sync::Mutex as AsyncMutex;
@@ -96,30 +97,29 @@ impl Vault {
         value
     }
 
-    /// Waits until each has been read once, or could not be read.
+    /// Waits until each has been read once, or could not be read. They are read side by side: a vault that does not answer
+    /// costs its deadline once.
     pub async fn ready(&self, wanted: &[VaultSecret]) {
-        for secret in wanted {
-            if matches!(self.entry(secret).held().need(Instant::now()), Need::Now) {
-                self.look(secret).await;
-            }
-        }
+        let missing = |secret: &&VaultSecret| matches!(self.entry(secret).held().need(Instant::now()), Need::Now);
+        join_all(wanted.iter().filter(missing).map(|secret| self.look(secret))).await;
     }
 
     /// Reads values again that somebody refused, unless they were read just now. Says whether one has changed.
     pub async fn renew(&self, wanted: &[VaultSecret]) -> bool {
-        let mut changed = false;
-        for secret in wanted {
-            let entry = self.entry(secret);
-            let before = entry.held().changes();
-            let _alone = entry.reading.lock().await;
-            // Somebody may have read it while this one waited; then it is too young.
-            let may = entry.held().may_renew(Instant::now());
-            if may {
-                self.read(secret, &entry).await;
-            }
-            changed |= entry.held().changes() != before;
+        join_all(wanted.iter().map(|secret| self.renew_one(secret))).await.contains(&true)
+    }
+
+    async fn renew_one(&self, secret: &VaultSecret) -> bool {
+        let entry = self.entry(secret);
+        let before = entry.held().changes();
+        let _alone = entry.reading.lock().await;
+        // Somebody may have read it while this one waited; then it is too young.
+        let may = entry.held().may_renew(Instant::now());
+        if may {
+            self.read(secret, &entry).await;
         }
-        changed
+        let after = entry.held().changes();
+        after != before
     }
 
     /// Reads a value if that is needed; several who want that read it once.

@@ -50,10 +50,12 @@ pub fn lint(args: &FileArgs, out: &mut dyn Write) -> std::io::Result<ExitCode> {
 
 /// What is odd without being wrong.
 fn warnings(manifests: &Manifests) -> Vec<Fault> {
-    let odd = manifests.destinations.iter().filter_map(|(destination, origin)| {
-        let provider = &destination.spec.provider;
-        let place = origin.place(&format!("spec.provider.{}", provider.name()));
-        Some(Fault::at(&place, format!("spec.provider.{}: {}", provider.name(), provider.warning()?)))
+    let of_destinations =
+        manifests.destinations.iter().map(|(destination, origin)| (destination.spec.warnings(), origin));
+    let of_integrations =
+        manifests.integrations.iter().map(|(integration, origin)| (integration.spec.warnings(), origin));
+    let odd = of_destinations.chain(of_integrations).flat_map(|(warnings, origin)| {
+        warnings.into_iter().map(|warning| Fault::at(&origin.place(&warning.field), warning.to_string()))
     });
     odd.collect()
 }

@@ -282,8 +282,10 @@ fn respond(sink: &Sink, destination: &str, parts: &Parts, body: &[u8]) -> Respon
     if sink.show {
         let proof =
             if headers.contains_key(header::AUTHORIZATION) { "with credentials" } else { "without credentials" };
-        // Bodies are shown here and nowhere else: the sink is the user's own screen.
-        eprintln!("{destination} /{path} {} ({proof}) {}", response.status(), String::from_utf8_lossy(body));
+        // Bodies are shown here and nowhere else: the sink is the user's own screen. A form holds a client's secret.
+        let is_form = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"urlencoded"));
+        let body = if is_form { "(a form)".into() } else { String::from_utf8_lossy(body) };
+        eprintln!("{destination} /{path} {} ({proof}) {body}", response.status());
     }
     response
 }

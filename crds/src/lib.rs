@@ -40,6 +40,7 @@ pub mod source;
 pub mod status;
 pub mod template;
 pub mod trim;
+pub mod warning;
 pub mod worker_config;
 
 pub use destination::{Destination, DestinationSpec};

@@ -16,7 +16,7 @@ use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::through::{DEADLINE, Through, options};
+use super::through::{DEADLINE, Through, options, wished};
 use crate::{
     address::AddressPolicy,
     http::HttpDoor,
@@ -73,8 +73,8 @@ async fn ask_through(
 #[derive(Debug)]
 struct Once {
     through: Arc<dyn HttpClient>,
-    /// The status of the answer; none where there was no answer.
-    told: Mutex<Option<u16>>,
+    /// The status of the answer and when it wants to be asked again; none where there was no answer.
+    told: Mutex<Option<(u16, Option<Duration>)>>,
 }
 
 #[async_trait::async_trait]
@@ -84,7 +84,7 @@ impl HttpClient for Once {
         let answer = self.through.execute_request(request).await;
         let answer = answer.map_err(|error| final_error(error.to_string()))?;
         let status = u16::from(answer.status());
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some((status, wished(answer.headers())));
         if answer.status().is_success() { Ok(answer) } else { Err(final_error(status.to_string())) }
     }
 }
@@ -92,12 +92,12 @@ impl HttpClient for Once {
 impl Once {
     /// What the failure means. 404 and 410 pass: the service is being updated. What it says is not shown.
     fn failure(&self) -> TokenError {
+        let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let unavailable = |why: &str| TokenError::Unavailable {
             message: format!("the node's metadata service gives no token: {why}"),
-            after: None,
+            after: told.and_then(|(_, after)| after),
         };
-        let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        match told {
+        match told.map(|(code, _)| code) {
             Some(200..=299) => unavailable("its answer can't be read"),
             Some(code @ (404 | 408 | 410 | 429 | 500..=599)) => unavailable(&format!("it answered {code}")),
             Some(400) => TokenError::Refused(

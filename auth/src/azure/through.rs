@@ -44,6 +44,16 @@ pub(crate) fn options(through: Arc<dyn HttpClient>) -> ClientOptions {
     ClientOptions { transport: Some(Transport::new(through)), retry: RetryOptions::none(), ..ClientOptions::default() }
 }
 
+/// When a service of Azure's asks to be asked again: in milliseconds, or in seconds as RFC 9110 §10.2.3 has it.
+pub(crate) fn wished(headers: &Headers) -> Option<Duration> {
+    let number = |wanted: &str| -> Option<u64> {
+        let found = headers.iter().find(|(name, _)| name.as_str().eq_ignore_ascii_case(wanted));
+        found?.1.as_str().trim().parse().ok()
+    };
+    let milliseconds = number("retry-after-ms").or_else(|| number("x-ms-retry-after-ms")).map(Duration::from_millis);
+    milliseconds.or_else(|| number("retry-after").map(Duration::from_secs))
+}
+
 #[async_trait::async_trait]
 impl HttpClient for Through {
     async fn execute_request(&self, request: &TheirRequest) -> Result<AsyncRawResponse> {

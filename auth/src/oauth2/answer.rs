@@ -44,10 +44,20 @@ struct Granted {
     refresh_token_expires_in: Option<Value>,
 }
 
-#[derive(Deserialize)]
+/// A refusal (RFC 6749 §5.2), or as HubSpot has it: with `status` and `message`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Denied {
-    error: String,
+    error: Option<String>,
     error_description: Option<String>,
+    status: Option<Value>,
+    message: Option<String>,
+}
+
+impl Denied {
+    fn code(&self) -> Option<&str> {
+        self.error.as_deref().or_else(|| self.status.as_ref()?.as_str())
+    }
 }
 
 /// An access token, and the refresh token that came with it.
@@ -155,14 +165,14 @@ fn seconds(value: &Value) -> Option<Duration> {
 fn denied(spec: &OAuth2, response: &Response, secrets: &[&SecretString]) -> TokenError {
     let status = response.status.as_u16();
     let told = serde_json::from_slice::<Denied>(&response.body).ok();
-    let code: Option<String> = told.as_ref().map(|told| {
-        let plain: String = told.error.chars().filter(|letter| letter.is_ascii_graphic()).take(48).collect();
+    let code: Option<String> = told.as_ref().and_then(Denied::code).map(|code| {
+        let plain: String = code.chars().filter(|letter| letter.is_ascii_graphic()).take(48).collect();
         // The names of errors are words with an underline between them (RFC 6749 §5.2).
         plain.split('_').map(|word| shown(word, secrets)).collect::<Vec<_>>().join("_")
     });
     let later = matches!(status, 408 | 425 | 429 | 500..=599)
         || matches!(code.as_deref(), Some("temporarily_unavailable" | "server_error" | "slow_down"));
-    let said = match (&code, told.and_then(|told| told.error_description)) {
+    let said = match (&code, told.and_then(|told| told.error_description.or(told.message))) {
         (Some(code), Some(description)) => format!(": {code}: {}", shown(&description, secrets)),
         (Some(code), None) => format!(": {code}"),
         (None, _) => match status {
@@ -176,7 +186,8 @@ fn denied(spec: &OAuth2, response: &Response, secrets: &[&SecretString]) -> Toke
         return TokenError::Unavailable { message, after: retry_after(response) };
     }
     match code.as_deref() {
-        Some("invalid_grant") => TokenError::GrantRefused(message),
+        // The second is HubSpot's word for it.
+        Some("invalid_grant" | "BAD_REFRESH_TOKEN") => TokenError::GrantRefused(message),
         _ => TokenError::Refused(message),
     }
 }

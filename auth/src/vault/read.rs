@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use azure_core::{
@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use super::{VaultError, VaultTrouble};
 use crate::{
-    azure::through::{DEADLINE, Through, options},
+    azure::through::{DEADLINE, Through, options, wished},
     http::SendFailure,
     keyring::Keyring,
     token::{AccessToken, TokenError},
@@ -111,7 +111,9 @@ impl Client {
     /// What an error means, and what helps.
     fn told(&self, parts: VaultSecretParts<'_>, error: &Error) -> VaultError {
         let VaultSecretParts { host, .. } = parts;
-        if let Some(error) = self.prover.state().failure.take() {
+        // Reads at the same time have one cause.
+        let unproved = matches!(error.kind(), ErrorKind::Credential).then(|| self.prover.state().failure.clone());
+        if let Some(error) = unproved.flatten() {
             let trouble = match &error {
                 TokenError::Unavailable { after, .. } => VaultTrouble::Passes(*after),
                 TokenError::Address(_) => VaultTrouble::Address,
@@ -189,16 +191,12 @@ fn answered(status: u16, response: Option<&RawResponse>, parts: VaultSecretParts
         404 => VaultError::refused(format!(
             "there is no secret {which} in the vault {host}; create or recover it, or correct the identifier"
         )),
-        408 | 429 | 500..=599 => {
-            VaultError::passes(format!("the vault {host} answered {status}"), response.and_then(retry_after))
-        }
+        408 | 429 | 500..=599 => VaultError::passes(
+            format!("the vault {host} answered {status}"),
+            response.and_then(|response| wished(response.headers())),
+        ),
         _ => VaultError::refused(format!("the vault {host} answered {status} ({code}) for the secret {which}")),
     }
-}
-
-fn retry_after(response: &RawResponse) -> Option<Duration> {
-    let found = response.headers().iter().find(|(name, _)| name.as_str().eq_ignore_ascii_case("retry-after"));
-    Some(Duration::from_secs(found?.1.as_str().trim().parse().ok()?))
 }
 
 /// Shows a vault the tokens of an identity, and no other token.

@@ -126,9 +126,10 @@ impl Asked<'_> {
         kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json")
     }
 
-    fn bearer(&self) -> bool {
-        let value = self.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        value.strip_prefix("Bearer ").is_some_and(|token| !token.trim().is_empty() && !token.contains('"'))
+    /// The token of `Authorization: Bearer`.
+    fn bearer(&self) -> Option<&str> {
+        let value = self.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        value.strip_prefix("Bearer ").filter(|token| !token.trim().is_empty() && !token.contains('"'))
     }
 
     /// User name and password of `Authorization: Basic`.

@@ -60,10 +60,10 @@ pub fn status(
     }
 }
 
-/// That nothing is missing, and what is odd all the same.
+/// That nothing is missing, and the first of what is odd all the same; `ropeway lint` tells all.
 fn resolved(spec: &DestinationSpec) -> String {
     let everything = "everything that is named is there";
-    match spec.provider.warning() {
+    match spec.warnings().first() {
         Some(warning) => format!("{everything}; but {warning}"),
         None => everything.to_owned(),
     }

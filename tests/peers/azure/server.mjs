@@ -220,10 +220,10 @@ async function control(ctx) {
   }
 }
 
-// An API: takes tokens of Entra ID for itself at /deliver, and one that stands in the vault at /static.
+// An API: takes tokens of Entra ID for itself at /deliver, and one that stands in the vault (a bearer's, or X-Key) at /static.
 async function deliver(ctx) {
   const good = ctx.path === '/static'
-    ? ctx.get('authorization') === `Bearer ${state.expected}`
+    ? [ctx.get('authorization'), `Bearer ${ctx.get('x-key')}`].includes(`Bearer ${state.expected}`)
     : Boolean(await proved(ctx, 'https://crm.example'));
   state.deliveries.push({ id: JSON.parse(await bodyOf(ctx.req)).id, good, at: Date.now() });
   return respond(ctx, good ? 200 : 401, {});

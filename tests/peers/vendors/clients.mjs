@@ -56,13 +56,23 @@ const clients = {
     const twice = await failure(contacts.upsert({ inputs: [input("a@example.com"), input("A@example.com")] }));
     const anonymous = new Client({ accessToken: "", basePath: base, numberOfApiCallRetries: 0 });
     const stranger = await failure(anonymous.crm.contacts.batchApi.upsert({ inputs: [input("a@example.com")] }));
+    // A consent is exchanged, used, taken back, and no longer good for anything.
+    const refresh = () => client.oauth.tokensApi.create("refresh_token", undefined, undefined, "client", "secret", "consent");
+    const token = await refresh();
+    const installed = new Client({ accessToken: token.accessToken, basePath: base, numberOfApiCallRetries: 0 });
+    const through = await installed.crm.contacts.batchApi.upsert({ inputs: [input("e@example.com")] });
+    await client.oauth.refreshTokensApi.archive("consent");
+    const consent = {
+      expiresIn: token.expiresIn, same: token.refreshToken === "consent", through: through.status,
+      withdrawn: [await failure(installed.crm.contacts.batchApi.upsert({ inputs: [input("e@example.com")] })), await failure(refresh())],
+    };
     const traces = (answer) => (answer.results ?? []).map((result) => result.objectWriteTraceId ?? result._new).sort();
     return {
       first: { status: first.status, traces: traces(first), news: first.results.map((result) => result._new) },
       again: again.results.map((result) => [result._new, first.results.some((known) => known.id === result.id)]),
       mixed: { numErrors: mixed.numErrors, refused: mixed.errors?.map((error) => error.context.objectWriteTraceId), done: traces(mixed) },
       created: created.results.length, conflict: [conflict.results.length, conflict.errors?.map((error) => error.category)],
-      updated: updated.results[0].properties.firstname, untraced, twice, stranger,
+      updated: updated.results[0].properties.firstname, untraced, twice, stranger, consent,
     };
   },
 

@@ -11,6 +11,7 @@ mod circuit;
 mod conditions;
 mod crash;
 mod expose;
+mod hubspot_oauth;
 mod kubelet;
 mod place;
 mod probe;

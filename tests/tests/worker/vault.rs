@@ -44,10 +44,24 @@ fn ids(prefix: &str, count: usize) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_is_read_once_and_one_that_was_rotated_is_used_without_an_attempt_spent() {
+    for in_auth in [true, false] {
+        rotated(in_auth).await;
+    }
+}
+
+/// `in_auth` says whether it is our credentials, or a header beside them.
+async fn rotated(in_auth: bool) {
     let azure = Azure::start(600).await.expect("the double starts");
     put(&azure, "token", "first").await;
     azure.order("expect", &json!({ "token": "first" })).await;
-    let scene = scene(&azure, "app-secret", "token").await;
+    let mut scene = scene(&azure, "app-secret", "token").await;
+    if !in_auth {
+        let mut header = azure.secret("token");
+        header["name"] = "X-Key".into();
+        scene.account["auth"] = Value::Null;
+        scene.account["provider"]["http"]["headers"] = json!([header]);
+        scene.apply().await.expect("the account is described");
+    }
     scene.store(ids("a", 200)).await.expect("events are stored");
     let mut running = worker(&scene, &azure).await;
     assert_eq!(scene.counted(200).await, (0, 0, 0));

@@ -9,9 +9,14 @@ use tokio::time::Instant;
 use super::{
     Deliverer, Parcel,
     judge::judge,
+    prove::Answer,
     waits::{unsent, unusable},
 };
-use crate::{account::Account, map::Record, provider::Verdict};
+use crate::{
+    account::Account,
+    map::Record,
+    provider::{Outcome, Verdict},
+};
 
 impl Deliverer {
     /// Sends records in one request.
@@ -38,10 +43,14 @@ impl Deliverer {
             Err(refused) => return (refused, None),
         };
         let answer = match self.prove_and_send(account, request, deadline).await {
+            Ok(answer) => self.with_rotated_values(account, answer, &records, deadline).await,
+            Err(outcome) => Err(outcome),
+        };
+        let now = Timestamp::now();
+        let answer = match answer {
             Ok(answer) => answer,
             Err(outcome) => return (Verdict::plain(outcome), None),
         };
-        let now = Timestamp::now();
         let verdict = match answer {
             Ok(response) => {
                 let vendor = self.vendor.as_deref();
@@ -51,6 +60,24 @@ impl Deliverer {
             Err(failure) => Verdict::plain(unsent(failure)),
         };
         (verdict, None)
+    }
+
+    /// Where a request holds values out of Key Vault beside our credentials, a 401 may mean that they were rotated: they are
+    /// read again, and the request is made anew if one has changed. It counts against the limit like any other.
+    async fn with_rotated_values(
+        &self,
+        account: &Arc<Account>,
+        answer: Answer,
+        records: &[&Record],
+        deadline: Duration,
+    ) -> Result<Answer, Outcome> {
+        let refused = answer.as_ref().is_ok_and(|response| response.status == 401);
+        if !refused || self.vaulted.is_empty() || !self.secrets.renew(&self.vaulted).await {
+            return Ok(answer);
+        }
+        let request = self.request(records)?;
+        account.pace().again().await;
+        self.prove_and_send(account, request, deadline).await
     }
 
     /// Asks a vendor that can be asked whether it would take the records. Answers how much of the deadline is left, or what

@@ -22,7 +22,8 @@ use crate::{
     provider::{Failure, Outcome},
 };
 
-type Answer = Result<Response, SendFailure>;
+/// What came back for a request.
+pub(super) type Answer = Result<Response, SendFailure>;
 
 impl Deliverer {
     /// Sends a request with our credentials. A 401 to an access token is answered by a new token and the same request, which

@@ -84,18 +84,20 @@ impl Vendor for Braze {
         let object = Object::record(record)?;
         object.knows_only("", &ARRAYS)?;
         let mut weight = 0;
+        // Of all arrays together some contracts take no more, some as many in each: Braze says so.
+        let most = usize::try_from(BrazeProvider::CAPACITY.items).unwrap_or(usize::MAX);
         for array in ARRAYS {
-            for (index, raw) in object.takes_array("", array)?.unwrap_or_default().into_iter().enumerate() {
+            let objects = object.takes_array("", array)?.unwrap_or_default();
+            if objects.len() > most {
+                return Err(Invalid(format!("{array} has {} objects; {most} are the most", objects.len())));
+            }
+            for (index, raw) in objects.into_iter().enumerate() {
                 check(array, index, raw)?;
                 weight += 1;
             }
         }
-        let most = usize::try_from(BrazeProvider::CAPACITY.items).unwrap_or(usize::MAX);
         match weight {
             0 => Err(Invalid("the record has no attributes, no events and no purchases".into())),
-            weight if weight > most => {
-                Err(Invalid(format!("the record has {weight} objects; Braze takes {most} in a request")))
-            }
             _ if record.len() > RECORD_BYTES => {
                 Err(Invalid(format!("the record has {} bytes; {RECORD_BYTES} are the most", record.len())))
             }

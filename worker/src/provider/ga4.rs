@@ -28,27 +28,47 @@ const USER_PROPERTIES: (usize, usize, usize) = (25, 24, 36);
 /// Bytes of a request.
 const BYTES: usize = 130_000;
 
-/// Names that Google keeps for itself. Source: reserved names of the Measurement Protocol.
-const RESERVED: [&str; 18] = [
+/// Names of events that Google keeps for itself, on the web or in apps. Source: its reserved names of the Measurement Protocol
+/// and of apps; what it only measures by itself on the web, such as `page_view`, may be sent.
+const RESERVED_EVENTS: [&str; 33] = [
     "ad_activeview",
     "ad_click",
     "ad_exposure",
     "ad_query",
     "ad_reward",
     "adunit_exposure",
+    "app_background",
     "app_clear_data",
     "app_exception",
     "app_install",
     "app_remove",
+    "app_store_refund",
+    "app_store_subscription_cancel",
+    "app_store_subscription_convert",
+    "app_store_subscription_renew",
     "app_update",
+    "app_upgrade",
+    "dynamic_link_app_open",
+    "dynamic_link_app_update",
+    "dynamic_link_first_open",
     "error",
     "first_open",
     "first_visit",
-    "in_app_purchase",
+    "notification_dismiss",
+    "notification_foreground",
+    "notification_open",
+    "notification_receive",
+    "notification_send",
     "os_update",
     "session_start",
+    "session_start_with_rollout",
     "user_engagement",
+    "view_complete",
 ];
+
+/// Names of user properties that it keeps for itself. Source: the same.
+const RESERVED_PROPERTIES: [&str; 5] =
+    ["first_open_after_install", "first_open_time", "first_visit_time", "last_deep_link_referrer", "user_id"];
 
 /// A stream of a property of Google Analytics.
 #[derive(Debug)]
@@ -96,7 +116,7 @@ impl Vendor for Ga4 {
             return Err(Invalid(format!("events has {} elements; 1 to {EVENTS} are taken", events.len())));
         }
         for (index, raw) in events.into_iter().enumerate() {
-            event(index, raw)?;
+            event(index, raw, self.0.measurement_id.is_some())?;
         }
         user_properties(&hit)?;
         hit.takes_object("", "consent")?;
@@ -153,13 +173,14 @@ impl Vendor for Ga4 {
     }
 }
 
-fn event(index: usize, raw: &serde_json::value::RawValue) -> Result<(), Invalid> {
+fn event(index: usize, raw: &serde_json::value::RawValue, on_web: bool) -> Result<(), Invalid> {
     let whole = format!("events[{index}]");
     let event = Object::at(&whole, raw)?;
     let place = format!("{whole}.");
     let name = event.needs_text(&place, "name", NAME)?;
     well_named(&format!("{place}name"), &name)?;
-    if RESERVED.contains(&name.as_str()) {
+    // A purchase in an app is Google's own on the web alone.
+    if RESERVED_EVENTS.contains(&name.as_str()) || (on_web && name == "in_app_purchase") {
         return Err(Invalid(format!("{place}name is {name}, which Google keeps for itself")));
     }
     let Some(parameters) = event.takes_object(&place, "params")? else { return Ok(()) };
@@ -219,6 +240,10 @@ fn user_properties(hit: &Object<'_>) -> Result<(), Invalid> {
         let place = format!("user_properties.{shown}");
         if name.chars().count() > name_length {
             return Err(Invalid(format!("{place} has a name of more than {name_length} characters")));
+        }
+        well_named(&place, name)?;
+        if RESERVED_PROPERTIES.contains(&name) {
+            return Err(Invalid(format!("{place} has a name that Google keeps for itself")));
         }
         let property = Object::at(&place, raw)?;
         if property.text("value").is_some_and(|value| value.chars().count() > value_length) {

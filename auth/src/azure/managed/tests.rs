@@ -17,7 +17,11 @@ impl HttpClient for Metadata {
         let header = header.map(|(_, value)| value.as_str().to_owned());
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push((request.url().to_string(), header));
         let (status, body) = self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(0);
-        Ok(AsyncRawResponse::from_bytes(StatusCode::from(status), Headers::new(), body))
+        let mut headers = Headers::new();
+        if status == 429 {
+            headers.insert("retry-after", "17");
+        }
+        Ok(AsyncRawResponse::from_bytes(StatusCode::from(status), headers, body))
     }
 }
 
@@ -52,6 +56,8 @@ async fn what_passes_is_told_from_what_does_not_and_nothing_of_the_answer_is_sho
         let error = token.unwrap_err();
         assert_eq!(matches!(error, TokenError::Unavailable { .. }), passes, "{status}: {error}");
         assert!(error.to_string().contains(&status.to_string()) && !error.to_string().contains("s3cret"), "{error}");
+        let wish = if let TokenError::Unavailable { after, .. } = &error { *after } else { None };
+        assert_eq!(wish, (status == 429).then(|| Duration::from_secs(17)), "{status}");
         assert_eq!(metadata.asked.lock().unwrap().len(), 1, "{status}: when it is asked again is our affair");
     }
     let (garbage, _) = asked(200, "<html>", None).await;

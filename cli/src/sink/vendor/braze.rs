@@ -20,7 +20,7 @@ impl Fake for Braze {
         if asked.path != "/users/track" || asked.method != "POST" {
             return not_found();
         }
-        if !asked.bearer() {
+        if asked.bearer().is_none() {
             return Reply::of(401, json!({ "message": "Error authenticating credentials" }));
         }
         if let Some(pause) = wishes.throttle {

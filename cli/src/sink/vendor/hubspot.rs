@@ -1,5 +1,7 @@
 //! HubSpot's batches of CRM objects. Source: its pages of CRM objects and of error handling, 2026.
 
+mod tokens;
+
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
@@ -11,13 +13,24 @@ use super::{Asked, Fake, Reply, Wishes, not_found, text};
 pub(super) struct Hubspot {
     objects: BTreeMap<(String, u64), Map<String, Value>>,
     last: u64,
+    tokens: tokens::Tokens,
 }
 
 impl Fake for Hubspot {
     fn answer(&mut self, asked: &Asked<'_>, wishes: &Wishes<'_>) -> Reply {
+        if let Some(reply) = self.tokens.answer(asked) {
+            return reply;
+        }
         let Some((kind, operation)) = place(asked.path).filter(|_| asked.method == "POST") else { return not_found() };
-        if !asked.bearer() {
+        let Some(token) = asked.bearer() else {
             return refuse(401, "INVALID_AUTHENTICATION", "Authentication credentials not found");
+        };
+        if !self.tokens.takes(token) {
+            return refuse(
+                401,
+                "EXPIRED_AUTHENTICATION",
+                "The OAuth token used to make this call is expired or revoked",
+            );
         }
         if wishes.throttle.is_some() {
             let body = json!({ "status": "error", "message": "You have reached your ten_secondly_rolling limit.",

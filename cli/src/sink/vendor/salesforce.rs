@@ -33,7 +33,7 @@ impl Fake for Salesforce {
             }
             _ => return refuse(404, "NOT_FOUND", "The requested resource does not exist"),
         };
-        if !asked.bearer() {
+        if asked.bearer().is_none() {
             return refuse(401, "INVALID_SESSION_ID", "Session expired or invalid");
         }
         if wishes.throttle.is_some() {

@@ -184,7 +184,7 @@ fn what_becomes_of_a_repeat_is_told_and_so_is_an_odd_address() {
         json!({ "hubspot": { "object": "contacts", "operation": operation, "idProperty": id, "url": url } })
     };
     let braze = |url: &str| json!({ "braze": { "url": url } });
-    let odd = "everything that is named is there; but the host ";
+    let odd = "everything that is named is there; but spec.provider.";
     for (provider, idempotency, message) in [
         (json!({ "http": { "url": "https://a.example" } }), "None", "everything that is named is there"),
         (braze("https://rest.iad-01.braze.com"), "None", "everything that is named is there"),

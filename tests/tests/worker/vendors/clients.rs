@@ -43,6 +43,7 @@ async fn hubspot() {
         "again": [[false, true]],
         "mixed": { "numErrors": 1, "refused": [["nobody"]], "done": ["c@example.com"] },
         "created": 1, "conflict": [0, ["CONFLICT"]], "updated": "Eve", "untraced": 400, "twice": 400, "stranger": 401,
+        "consent": { "expiresIn": 1800, "same": true, "through": "COMPLETE", "withdrawn": [401, 400] },
     });
     assert_eq!(said, expected);
 }

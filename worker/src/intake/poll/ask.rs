@@ -8,13 +8,60 @@ use ropeway_auth::{
     token::TokenError,
     vault::VaultTrouble,
 };
-use ropeway_crds::report::Problem;
+use ropeway_crds::{
+    poll::{Run, Validators},
+    report::Problem,
+};
+use url::Url;
 
-use super::{Poller, run::problem, work::Attempt};
+use super::{
+    Poller,
+    request::{PageRequest, request},
+    run::problem,
+    work::Attempt,
+};
+
+/// What came back for a page.
+pub(super) struct Asked {
+    pub(super) answer: Result<Response, SendFailure>,
+    /// What was asked.
+    pub(super) url: Url,
+    /// What stands for the request.
+    pub(super) stands_for: String,
+}
 
 impl Poller {
+    /// Asks for a page, and once more where values out of Key Vault were refused that have changed since.
+    pub(super) async fn ask_for_page(
+        &self,
+        run: &Run,
+        until: Option<&str>,
+        validators: Option<&Validators>,
+    ) -> Result<Asked, Attempt> {
+        self.secrets.ready(&self.vaulted).await;
+        let asked = self.ask_with_values(run, until, validators).await?;
+        let refused = asked.answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED);
+        if refused && !self.vaulted.is_empty() && self.secrets.renew(&self.vaulted).await {
+            return self.ask_with_values(run, until, validators).await;
+        }
+        Ok(asked)
+    }
+
+    async fn ask_with_values(
+        &self,
+        run: &Run,
+        until: Option<&str>,
+        validators: Option<&Validators>,
+    ) -> Result<Asked, Attempt> {
+        let values = self.values().map_err(|attempt| *attempt)?;
+        let PageRequest { request, url, stands_for } =
+            request(&self.plan, run, until, &values, validators).map_err(Attempt::Fatal)?;
+        let answer = self.ask(request).await?;
+        Ok(Asked { answer, url, stands_for })
+    }
+
     /// Asks with our credentials, and once more with new ones if the server refuses what they gave.
-    pub(super) async fn ask(&self, request: Request) -> Result<Result<Response, SendFailure>, Attempt> {
+    async fn ask(&self, request: Request) -> Result<Result<Response, SendFailure>, Attempt> {
         let (answer, proof) = self.ask_once(request.clone()).await?;
         let refused = answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED);
         let Some(credentials) = self.credentials.as_ref().filter(|_| refused) else { return Ok(answer) };

@@ -23,7 +23,7 @@ use super::{
     Poller, ask,
     lease::{Interrupted, Lease},
     page,
-    request::{PageRequest, Values, request},
+    request::Values,
     run::{self, PageFacts, Step, Which, problem},
 };
 use crate::{
@@ -120,17 +120,8 @@ impl Poller {
         reading: Option<&str>,
         validators: Option<&Validators>,
     ) -> Attempt {
-        self.secrets.ready(&self.vaulted).await;
-        let values = match self.values() {
-            Ok(values) => values,
-            Err(attempt) => return *attempt,
-        };
-        let PageRequest { request, url, stands_for } = match request(&self.plan, run, until, &values, validators) {
-            Ok(made) => made,
-            Err(why) => return Attempt::Fatal(why),
-        };
-        let answer = match self.ask(request).await {
-            Ok(answer) => answer,
+        let ask::Asked { answer, url, stands_for } = match self.ask_for_page(run, until, validators).await {
+            Ok(asked) => asked,
             Err(attempt) => return attempt,
         };
         fault::reached(Fault::PollFetched);
@@ -196,7 +187,7 @@ impl Poller {
     }
 
     /// The values of the headers and of the query in the spec.
-    fn values(&self) -> Result<Values, Box<Attempt>> {
+    pub(super) fn values(&self) -> Result<Values, Box<Attempt>> {
         let PollRequest { headers, query, .. } = &self.plan.poll.request;
         let told = |field: &str, error: SecretError| {
             let why = problem("PollRefused", &format!("spec.source.poll.request.{field}: {error}"));

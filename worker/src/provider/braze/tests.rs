@@ -56,7 +56,10 @@ fn a_record_weighs_as_much_as_it_has_objects() {
     let record = json!({ "attributes": [person("a")], "events": [event("a"), event("a")] });
     assert_eq!(item(&braze(), "k", &record).unwrap().weight, 3);
     let many = json!({ "events": vec![event("a"); 76] });
-    assert!(item(&braze(), "k", &many).unwrap_err().contains("76 objects"));
+    assert!(item(&braze(), "k", &many).unwrap_err().contains("events has 76 objects"));
+    let event = event("a");
+    let full = json!({ "events": vec![event; 75], "attributes": [{ "external_id": "a", "x": 1 }] });
+    assert_eq!(item(&braze(), "k", &full).unwrap().weight, 76, "some contracts take as many in each array");
 }
 
 /// Each row of the vendor's table. The records have three events and one object of attributes among them.

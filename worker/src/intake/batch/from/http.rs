@@ -74,12 +74,15 @@ impl Http {
 
     /// Whether a request that was refused can be proved anew.
     async fn renews(&self, proof: &Proof) -> bool {
-        let Some(credentials) = &self.credentials else { return false };
-        match credentials.refused(proof) {
-            Renewal::Own => true,
-            Renewal::Vault => credentials.renew().await,
-            Renewal::None | Renewal::Broker(_) => false,
-        }
+        let renewed = match &self.credentials {
+            None => false,
+            Some(credentials) => match credentials.refused(proof) {
+                Renewal::Own => true,
+                Renewal::Vault => credentials.renew().await,
+                Renewal::None | Renewal::Broker(_) => false,
+            },
+        };
+        renewed || (!self.vaulted.is_empty() && self.secrets.renew(&self.vaulted).await)
     }
 
     async fn anew(&self) -> Result<Opened, ReadError> {
