@@ -52,9 +52,10 @@ const OUT: [&str; 9] = [
 ];
 
 /// What stands in the vault, by the secret's name; `-next` is what it is changed to.
-const VAULT: [(&str, &str); 8] = [
+const VAULT: [(&str, &str); 9] = [
     ("hook", "canary-vault-hook-8c17e0"),
     ("tenant", "canary-vault-header-1d5b92"),
+    ("tenant-next", "canary-vault-next-header-a6f013"),
     ("key", "canary-vault-key-77e3a4"),
     ("key-next", "canary-vault-next-key-0b62f8"),
     ("body", "canary-vault-body-93c0d1"),
@@ -319,7 +320,7 @@ async fn panics(stage: &Stage) {
 /// Refusals of tokens and values, by vendor and servers that say again what they were told, and all that renews them.
 async fn renewals(stage: &Stage, worker: &Worker) {
     let kept = [stage.token_of("crm").await, stage.token_of("person").await];
-    for name in ["key", "body", "bearer"] {
+    for name in ["tenant", "key", "body", "bearer"] {
         let (_, value) = VAULT.iter().find(|(known, _)| *known == format!("{name}-next")).expect("a value");
         stage.azure.order("put", &json!({ "name": name, "value": value })).await;
     }
