@@ -94,7 +94,7 @@ impl Credentials {
     /// # Errors
     /// See [`CredentialError`].
     pub async fn apply(&self, request: &mut Request) -> Result<Proof, CredentialError> {
-        let Auth { bearer, basic, api_key, oauth2: _, azure: _ } = &self.auth;
+        let Auth { bearer, basic, api_key, oauth2: _, azure: _, destination_ref: _ } = &self.auth;
         self.secrets.ready(&self.vaulted).await;
         if let Some(bearer) = bearer {
             let token = self.secrets.secret(&bearer.token)?;

@@ -76,11 +76,9 @@ impl Keyring {
         Credentials::new(auth.clone(), self.secrets.clone(), source)
     }
 
-    /// What is put on requests to the Destination of this name, which may be a token that the operator keeps.
-    pub fn credentials_of(&self, auth: &Auth, destination: &str) -> Credentials {
-        if !auth.is_brokered() {
-            return self.credentials(auth);
-        }
+    /// The same, where it may be an access token that the operator keeps for the Destination of this name.
+    pub fn credentials_of(&self, auth: &Auth, token_of: Option<&str>) -> Credentials {
+        let Some(destination) = token_of else { return self.credentials(auth) };
         let source = Source::Brokered(Arc::new(Brokered::new(destination, self.secrets.clone())));
         Credentials::new(auth.clone(), self.secrets.clone(), Some(source))
     }

@@ -60,6 +60,14 @@ pub enum LoginError {
         "the Destination {0:?} has no spec.auth.oauth2 with the grant AuthorizationCode; only such a one needs a login"
     )]
     NoConsentNeeded(String),
+    /// Its token is another Destination's.
+    #[error("the Destination {destination} uses the access token of {holder}; run `ropeway login {holder}`")]
+    Elsewhere {
+        /// The Destination that was named.
+        destination: String,
+        /// The one whose token it uses.
+        holder: String,
+    },
     /// The browser can't come back.
     #[error("failed to listen on {address}; choose another address with --listen")]
     Listen {
@@ -135,6 +143,9 @@ pub async fn run(args: LoginArgs) -> Result<ExitCode, LoginError> {
     }
     let cluster = Namespace::open(args.namespace.as_deref()).await?;
     let destination = cluster.destination(&args.destination).await?;
+    if let Some(holder) = destination.spec.auth.as_ref().and_then(|auth| auth.token_holder(None)) {
+        return Err(LoginError::Elsewhere { destination: args.destination, holder: holder.to_owned() });
+    }
     let auth = destination.spec.auth.as_ref().filter(|auth| auth.is_brokered());
     let spec = auth.and_then(|auth| auth.oauth2.as_ref()).filter(|spec| spec.refresh_token.is_none());
     let Some(spec) = spec else { return Err(LoginError::NoConsentNeeded(args.destination)) };

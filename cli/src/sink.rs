@@ -10,121 +10,22 @@ use crate::dev::evidence::id_at;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, State},
+    extract::{DefaultBodyLimit, Path, State},
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{any, get},
 };
-use ropeway_crds::duration::Duration;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 mod fixture;
+mod script;
 mod vendor;
 
 pub use fixture::{Fixture, ScriptError};
+pub use script::{Behaviour, Expects, Jobs, Refuse, Script, Throttle};
 pub use vendor::Vendor;
-use vendor::{Asked, Fake, Reply, Wishes};
-
-/// How the sink answers, by destination.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Script {
-    /// A JSON pointer to the id in an input of the demo.
-    #[serde(default)]
-    pub id: String,
-    /// Behaviours by the name of the Destination, which is the first segment of the path.
-    #[serde(default)]
-    pub destinations: BTreeMap<String, Behaviour>,
-    /// APIs that are polled, by the name of the Integration, which is then the first segment of the path.
-    #[serde(default)]
-    pub sources: BTreeMap<String, Fixture>,
-}
-
-impl Script {
-    /// Reads a script, and the rows that it names, beside it.
-    ///
-    /// # Errors
-    /// With the file's name, and line and column of what can't be understood.
-    pub fn read(path: &std::path::Path) -> Result<Self, ScriptError> {
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ScriptError::File { what: format!("read the sink's script {shown}"), source })?;
-        let mut script: Self = serde_saphyr::from_str(&text)
-            .map_err(|error| ScriptError::Script { path: shown, message: error.to_string() })?;
-        let folder = path.parent().unwrap_or(path);
-        script.sources.values_mut().try_for_each(|fixture| fixture.read(folder))?;
-        Ok(script)
-    }
-}
-
-/// How the sink answers for one destination.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Behaviour {
-    /// The vendor that it plays; any API where it is absent. `ropeway dev` knows it from the Destination.
-    pub vendor: Option<Vendor>,
-    /// A JSON pointer to the id in a record. Where a vendor is played, in one of its items: an event, a call, an input.
-    #[serde(default)]
-    pub id: String,
-    /// Which inputs are expected to arrive; all of them where it is absent.
-    pub expects: Option<Expects>,
-    /// Refuses the first requests for being too many.
-    pub throttle: Option<Throttle>,
-    /// Refuses some records for good.
-    pub refuse: Option<Refuse>,
-}
-
-/// A rule on an input of the demo.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Expects {
-    /// A JSON pointer into the input.
-    pub pointer: String,
-    /// What must stand there.
-    pub equals: Value,
-}
-
-/// Too many requests.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Throttle {
-    /// How many of the first requests get this answer.
-    pub requests: u64,
-    /// The status. A vendor that is played has its own.
-    #[serde(default = "too_many")]
-    pub status: u16,
-    /// What `Retry-After` says, or the vendor's own header.
-    pub retry_after: Duration,
-}
-
-fn too_many() -> u16 {
-    429
-}
-
-/// A refusal for good.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Refuse {
-    /// A JSON pointer into the record.
-    pub pointer: String,
-    /// How the text there must end.
-    pub ends_with: String,
-    /// The status. A vendor that is played has its own.
-    #[serde(default = "bad_request")]
-    pub status: u16,
-}
-
-fn bad_request() -> u16 {
-    400
-}
-
-impl Refuse {
-    /// Whether it is meant.
-    fn means(&self, record: &Value) -> bool {
-        record.pointer(&self.pointer).and_then(Value::as_str).unwrap_or_default().ends_with(&self.ends_with)
-    }
-}
+use vendor::{Asked, Fake, JobWishes, Reply, Wishes};
 
 /// What the sink remembers of one destination.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -183,8 +84,10 @@ impl Sink {
         memory.throttled += u64::from(throttle.is_some());
         let refuse = |item: &Value| behaviour.refuse.as_ref().is_some_and(|refuse| refuse.means(item));
         let throttle = throttle.map(|throttle| throttle.retry_after.std());
-        let Reply { status, headers, body, taken, refused, repeated } =
-            fake.answer(asked, &Wishes { throttle, refuse: &refuse });
+        let Jobs { looks, fail } = behaviour.jobs;
+        let jobs = JobWishes { looks: (looks > 0).then_some(looks), fail };
+        let Reply { status, headers, body, csv, taken, refused, repeated } =
+            fake.answer(asked, &Wishes { throttle, refuse: &refuse, jobs });
         let id = |item: &Value| id_at(item, &behaviour.id).unwrap_or_default();
         for item in &taken {
             if memory.forgotten < self.lose {
@@ -198,7 +101,11 @@ impl Sink {
         }
         memory.repeated += repeated;
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = if body.is_null() { status.into_response() } else { (status, Json(body)).into_response() };
+        let mut response = match csv {
+            Some(csv) => (status, [(header::CONTENT_TYPE, "text/csv")], csv).into_response(),
+            None if body.is_null() => status.into_response(),
+            None => (status, Json(body)).into_response(),
+        };
         for (name, value) in headers {
             response
                 .headers_mut()
@@ -214,6 +121,8 @@ impl Sink {
             .route("/memory", get(|State(sink): State<Self>| async move { Json(json!(*sink.lock())) }))
             .route("/{destination}", any(answer_at_root))
             .route("/{destination}/{*rest}", any(answer))
+            // The largest of all is the file of a Salesforce job.
+            .layer(DefaultBodyLimit::max(150_000_000))
             .with_state(self.clone())
     }
 

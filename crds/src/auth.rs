@@ -16,7 +16,7 @@ pub use oauth2::{ClientAssertion, ClientSecretPlace, Grant, JwtBearer, OAuth2, S
 /// The credentials of a Destination: exactly one kind.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.bearer), has(self.basic), has(self.apiKey), has(self.oauth2), has(self.azure)].filter(given, given).size() == 1").message("give exactly one of bearer, basic, apiKey, oauth2 and azure"))]
+#[x_kube(validation = Rule::new("[has(self.bearer), has(self.basic), has(self.apiKey), has(self.oauth2), has(self.azure), has(self.destinationRef)].filter(given, given).size() == 1").message("give exactly one of bearer, basic, apiKey, oauth2, azure and destinationRef"))]
 #[serde(rename_all = "camelCase")]
 pub struct Auth {
     /// A token in `Authorization: Bearer …` (RFC 6750).
@@ -31,6 +31,18 @@ pub struct Auth {
     /// An access token of Microsoft Entra ID.
     #[x_kube(validation = Rule::new("has(self.scope)").message("azure needs a scope, as https://RESOURCE/.default"))]
     pub azure: Option<AzureIdentity>,
+    /// The access token of another Destination in this namespace, whose grant is RefreshToken or AuthorizationCode: one consent
+    /// serves several Destinations and sources.
+    pub destination_ref: Option<DestinationRef>,
+}
+
+/// One Destination, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationRef {
+    /// Name of the Destination.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
 }
 
 /// A bearer token.
@@ -78,7 +90,15 @@ pub enum ApiKeyPlace {
 }
 
 impl Auth {
-    /// Whether they are an access token that the operator keeps.
+    /// The Destination whose access token this is, where the operator keeps it; `own` is the Destination that says so.
+    pub fn token_holder<'a>(&'a self, own: Option<&'a str>) -> Option<&'a str> {
+        match &self.destination_ref {
+            Some(other) => Some(&other.name),
+            None => own.filter(|_| self.is_brokered()),
+        }
+    }
+
+    /// Whether they are an access token that the operator keeps for this Destination.
     pub fn is_brokered(&self) -> bool {
         self.oauth2.as_ref().is_some_and(|oauth2| oauth2.grant.is_brokered())
     }
@@ -90,7 +110,7 @@ impl Auth {
 
     /// Every Secret key that these credentials need.
     pub fn secret_keys(&self) -> Vec<SecretKeyRef> {
-        let Self { bearer, basic, api_key, oauth2, azure } = self;
+        let Self { bearer, basic, api_key, oauth2, azure, destination_ref: _ } = self;
         let mut keys: Vec<&SecretKeyRef> = Vec::new();
         keys.extend(bearer.iter().filter_map(|bearer| bearer.token.key()));
         if let Some(basic) = basic {

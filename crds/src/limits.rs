@@ -62,8 +62,8 @@ pub struct RateLimit {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Batching {
-    /// Records in one request. Default 100.
-    #[schemars(range(min = 1, max = 5000))]
+    /// Records in one request. Default 100, or as the provider says.
+    #[schemars(range(min = 1, max = 10000))]
     pub max_items: Option<i32>,
     /// Bytes of the body as it is sent. Default 1Mi.
     pub max_bytes: Option<ByteSize>,

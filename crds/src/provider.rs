@@ -23,7 +23,7 @@ pub use ga4::{Ga4Provider, Ga4Region};
 pub use http::{HttpFormat, HttpHeader, HttpMethod, HttpProvider};
 pub use hubspot::{HubspotOperation, HubspotProvider};
 pub use mixpanel::{MixpanelProvider, MixpanelRegion};
-pub use salesforce::{SalesforceOperation, SalesforceProvider};
+pub use salesforce::{SalesforceBulk, SalesforceOperation, SalesforceProvider};
 pub use segment::{SegmentProvider, SegmentRegion};
 
 /// What the Destination is: exactly one provider.
@@ -126,11 +126,21 @@ impl Provider {
             braze.as_ref().map(|_| BrazeProvider::CAPACITY),
             segment.as_ref().map(|_| SegmentProvider::CAPACITY),
             hubspot.as_ref().map(|_| HubspotProvider::CAPACITY),
-            salesforce.as_ref().map(|_| SalesforceProvider::CAPACITY),
+            salesforce.as_ref().map(SalesforceProvider::capacity),
             mixpanel.as_ref().map(|_| MixpanelProvider::CAPACITY),
             amplitude.as_ref().map(AmplitudeProvider::capacity),
         ];
         given.into_iter().flatten().next()
+    }
+
+    /// Takes out what would let an event overtake an earlier one of its order: a job that its worker no longer knows may end
+    /// after what was sent since.
+    #[must_use]
+    pub fn keeping_order(mut self) -> Self {
+        if let Some(salesforce) = &mut self.salesforce {
+            salesforce.bulk = None;
+        }
+        self
     }
 
     /// What becomes of a record that comes twice. `keyed` says whether an idempotency key goes with each request.

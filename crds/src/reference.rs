@@ -122,7 +122,8 @@ fn secret_field(part: &impl Serialize, field: &str, key: &SecretKeyRef) -> Optio
     walk(&value(part), field, &mut |place, node| {
         let member = place.rsplit('.').next().unwrap_or_default();
         let names = |name: &str, wanted: &str| node.get(name).is_none_or(|given| given == wanted);
-        let is_reference = member.ends_with("Ref") && member != "configMapKeyRef" && node.get("name").is_some();
+        let is_secret = member.ends_with("Ref") && !matches!(member, "configMapKeyRef" | "destinationRef");
+        let is_reference = is_secret && node.get("name").is_some();
         if found.is_none() && is_reference && names("name", &key.name) && names("key", &key.key) {
             found = Some(place.to_owned());
         }

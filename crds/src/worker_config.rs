@@ -64,6 +64,9 @@ pub struct IntegrationConfig {
     pub uid: ShortUid,
     /// Where events come from.
     pub source: SourceConfig,
+    /// Whose access token its source is asked with, where the operator keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_of: Option<TokenOf>,
     /// The identity by which what its source names in Key Vault is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_vault_identity: Option<AzureIdentity>,
@@ -181,6 +184,16 @@ pub struct EventDefaults {
     pub id: Option<Expression>,
 }
 
+/// A Destination whose access token the operator keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenOf {
+    /// Its name: the token's Secret is called after it.
+    pub destination: String,
+    /// Its short UID: by it another token is asked for.
+    pub account: ShortUid,
+}
+
 /// The way to one destination.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -197,9 +210,9 @@ pub struct LaneConfig {
     pub provider: Provider,
     /// How we prove who we are.
     pub auth: Option<Auth>,
-    /// The name of the Destination, where the operator keeps its access token.
+    /// Whose access token is sent, where the operator keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token_of: Option<String>,
+    pub token_of: Option<TokenOf>,
     /// Certificates beyond the public ones.
     pub tls: Option<Tls>,
     /// The identity by which what the Destination names in Key Vault is read.

@@ -64,7 +64,7 @@ pub struct DeadLetter {
 /// An event that goes back, because its destination as a whole can take nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Return {
-    /// Why; None where it was a probe that failed.
+    /// Why; None where it was a probe that failed, or nobody waited any longer.
     pub cause: Option<Cause>,
     /// What happened.
     pub failure: Failure,
@@ -139,6 +139,7 @@ pub fn decide(
             Settlement::DeadLetter(DeadLetter { reason: DeadLetterReason::Rejected, failure })
         }
         Outcome::Hold { cause, failure } => Settlement::Return(Return { cause: Some(cause), failure }),
+        Outcome::Left(failure) => Settlement::Return(Return { cause: None, failure }),
         Outcome::Retry { failure, .. } if attempt.probe => Settlement::Return(Return { cause: None, failure }),
         Outcome::Retry { after, limited, failure } => {
             let kind = if limited { Kind::Limited } else { Kind::Failed };

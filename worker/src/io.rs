@@ -8,3 +8,4 @@ pub mod publish;
 pub mod seen;
 pub mod shadow;
 mod together;
+pub mod wish;

@@ -7,6 +7,7 @@ mod ga4;
 pub mod hint;
 pub mod http;
 mod hubspot;
+pub mod large;
 mod mixpanel;
 mod object;
 mod salesforce;
@@ -26,6 +27,7 @@ use crate::map::Record;
 
 use hint::{Hint, hint};
 use http::RequestError;
+use large::Large;
 
 /// A vendor whose records, requests and answers have a shape of their own. Everything here is pure.
 pub trait Vendor: fmt::Debug + Send + Sync {
@@ -55,6 +57,11 @@ pub trait Vendor: fmt::Debug + Send + Sync {
 
     /// What the rehearsal's answer means; none where the records may be sent.
     fn rehearsed(&self, _response: &Response, _now: Timestamp) -> Option<Verdict> {
+        None
+    }
+
+    /// How portions go that are too large for one request, where there are such.
+    fn large(&self) -> Option<&dyn Large> {
         None
     }
 }
@@ -150,6 +157,8 @@ pub enum Outcome {
         /// What happened.
         failure: Failure,
     },
+    /// It is not waited for: the record is given back as it came, and nothing is spent.
+    Left(Failure),
 }
 
 /// What happened to an attempt, in words that may be shown anywhere.
@@ -239,6 +248,7 @@ mod tests {
                 Outcome::Rejected(_) => "rejected",
                 Outcome::Unaccounted(_) => "unaccounted",
                 Outcome::Hold { .. } => "hold",
+                Outcome::Left(_) => "left",
             }
         };
         for (statuses, expected) in [

@@ -26,14 +26,18 @@ const TOKEN: &str = "ropeway-dev-access-token";
 /// Integration's name. A subject of a stream becomes a path too, since that stream need not be here. Where a Destination is a
 /// vendor, the sink plays it.
 pub(super) fn to_sink(manifests: &mut Manifests, address: SocketAddr, sink: &Sink) {
+    let mut tokens = false;
     for (integration, _) in &mut manifests.integrations {
         let name = integration.name_any();
         if let Some(poll) = &mut integration.spec.source.poll {
             let path = poll.request.url.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
             poll.request.url = format!("http://{address}/{name}/{path}");
+            if poll.auth.as_ref().is_some_and(by_token) {
+                poll.auth = Some(token());
+                tokens = true;
+            }
         }
     }
-    let mut tokens = false;
     for (destination, _) in &mut manifests.destinations {
         let name = destination.name_any();
         let spec = &mut destination.spec;
@@ -43,7 +47,7 @@ pub(super) fn to_sink(manifests: &mut Manifests, address: SocketAddr, sink: &Sin
             sink.play(&name, vendor);
         }
         // Nor is the server of its tokens.
-        if spec.auth.as_ref().is_some_and(|auth| auth.oauth2.is_some() || auth.azure.is_some()) {
+        if spec.auth.as_ref().is_some_and(by_token) {
             spec.auth = Some(token());
             tokens = true;
         }
@@ -96,11 +100,23 @@ fn provider(provider: &mut Provider, base: &str) {
     }
 }
 
+/// Whether somebody would have to be asked for an access token.
+fn by_token(auth: &Auth) -> bool {
+    auth.oauth2.is_some() || auth.azure.is_some() || auth.destination_ref.is_some()
+}
+
 /// What stands for an access token.
 fn token() -> Auth {
     let secret_key_ref = SecretKeyRef { name: TOKEN.into(), key: "token".into() };
     let token = SecretValue { value_from: SecretSource::SecretKeyRef(secret_key_ref) };
-    Auth { bearer: Some(BearerAuth { token }), basic: None, api_key: None, oauth2: None, azure: None }
+    Auth {
+        bearer: Some(BearerAuth { token }),
+        basic: None,
+        api_key: None,
+        oauth2: None,
+        azure: None,
+        destination_ref: None,
+    }
 }
 
 /// The same Destination, with what stands for a secret in place of each that is in a vault.

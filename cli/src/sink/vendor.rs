@@ -55,6 +55,17 @@ pub(super) struct Wishes<'a> {
     pub(super) throttle: Option<Duration>,
     /// Whether an item is refused for good.
     pub(super) refuse: &'a dyn Fn(&Value) -> bool,
+    /// How jobs end.
+    pub(super) jobs: JobWishes,
+}
+
+/// How long jobs take, and how they end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JobWishes {
+    /// How often one is looked at until it has ended; none where it never does.
+    pub(super) looks: Option<u64>,
+    /// Whether it fails as a whole.
+    pub(super) fail: bool,
 }
 
 /// An answer.
@@ -63,6 +74,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Value,
+    /// A body that is CSV, in place of the other.
+    pub(super) csv: Option<String>,
     /// Items that were taken, but for repeats that the vendor knows.
     pub(super) taken: Vec<Value>,
     /// Items that were refused or dropped.

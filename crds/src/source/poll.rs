@@ -32,7 +32,7 @@ pub struct Poll {
     /// What is asked.
     pub request: PollRequest,
     /// How we prove who we are. Leave it out where the address is open.
-    #[x_kube(validation = Rule::new("!has(self.oauth2) || !(self.oauth2.grant in ['RefreshToken', 'AuthorizationCode'])").message("the grants RefreshToken and AuthorizationCode are for Destinations"))]
+    #[x_kube(validation = Rule::new("!has(self.oauth2) || !(self.oauth2.grant in ['RefreshToken', 'AuthorizationCode'])").message("the grants RefreshToken and AuthorizationCode are for Destinations; give such a Destination's name in destinationRef"))]
     pub auth: Option<Auth>,
     /// Certificates beyond the public ones.
     pub tls: Option<Tls>,

@@ -9,7 +9,7 @@ use ropeway_crds::{
 use super::observe::Facts;
 use crate::integration::{
     observe::SecretFact,
-    resolve::{missing_setting, not_allowed, unusable, unusable_key},
+    resolve::{missing_setting, not_allowed, unusable, unusable_key, unusable_token},
 };
 
 /// Everything that is wrong, each as a finding on `Ready`.
@@ -25,6 +25,9 @@ pub fn resolve(spec: &DestinationSpec, facts: &Facts) -> Vec<Finding> {
     for (field, key) in destination_settings(spec) {
         let found = facts.config_maps.get(&key.name).and_then(Option::as_ref);
         findings.extend(missing_setting(&field, &key, found.map(|keys| keys.contains(&key.key))));
+    }
+    if let Some((name, holder)) = &facts.holder {
+        findings.extend(unusable_token("spec.auth", name, holder.as_ref()));
     }
     if spec.provider.name() == "none" {
         let message = "spec.provider: give exactly one provider";

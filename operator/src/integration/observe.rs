@@ -32,7 +32,7 @@ pub struct Observed {
     pub integration: Integration,
     /// UID of its namespace.
     pub namespace_uid: String,
-    /// The Destinations that it names.
+    /// The Destinations that it names, and those whose access tokens these or its source use.
     pub destinations: BTreeMap<String, Option<Account>>,
     /// The Secrets that it or its Destinations name.
     pub secrets: BTreeMap<String, SecretFact>,
@@ -81,6 +81,11 @@ impl Account {
     pub fn of(destination: Destination) -> Self {
         Self { uid: destination.uid().unwrap_or_default(), spec: destination.spec }
     }
+
+    /// The other Destination whose access token it uses.
+    pub fn token_holder(&self) -> Option<String> {
+        self.spec.auth.as_ref()?.destination_ref.as_ref().map(|other| other.name.clone())
+    }
 }
 
 /// Whether a service account may be used by workers.
@@ -116,8 +121,9 @@ impl References {
         let schema = schema.map(|key| key.name.clone());
         let settings = source_settings(spec).into_iter().map(|(_, key)| key.name);
         let transforms = spec.destinations.iter().filter_map(|destination| maps(destination.transform.as_ref()));
+        let destinations = spec.destinations.iter().map(|destination| destination.r#ref.clone());
         Self {
-            destinations: spec.destinations.iter().map(|destination| destination.r#ref.clone()).collect(),
+            destinations: destinations.chain(source_token(spec).map(|(_, name)| name)).collect(),
             secrets: source_keys(spec).into_iter().map(|(_, key)| key.name).collect(),
             config_maps: transforms
                 .chain(maps(spec.normalize.as_ref()))
@@ -127,6 +133,15 @@ impl References {
                 .collect(),
         }
     }
+}
+
+/// The Destination whose access token the source is asked with, with the field that names it.
+pub fn source_token(spec: &IntegrationSpec) -> Option<(&'static str, String)> {
+    let poll = spec.source.poll.as_ref().and_then(|poll| Some(("spec.source.poll.auth", poll.auth.as_ref()?)));
+    let http = spec.source.batch.as_ref().and_then(|batch| batch.from.http.as_ref());
+    let file = http.and_then(|http| Some(("spec.source.batch.from.http.auth", http.auth.as_ref()?)));
+    let (field, auth) = poll.or(file)?;
+    Some((field, auth.destination_ref.as_ref()?.name.clone()))
 }
 
 /// The Secret keys that the source needs, each with the field that names it.
@@ -175,8 +190,13 @@ pub async fn observe(
     let direct = References::of(&integration.spec);
     let mut destinations = BTreeMap::new();
     let (mut wanted_secrets, mut wanted_maps) = (direct.secrets, direct.config_maps);
-    for name in direct.destinations {
+    let mut wanted: Vec<String> = direct.destinations.into_iter().collect();
+    while let Some(name) = wanted.pop() {
+        if destinations.contains_key(&name) {
+            continue;
+        }
         let found = kubernetes.get::<Destination>(&namespace, &name).await?.map(Account::of);
+        wanted.extend(found.iter().filter_map(Account::token_holder));
         wanted_secrets.extend(found.iter().flat_map(|account| account.spec.secret_keys()).map(|key| key.name));
         let settings = found.iter().flat_map(|account| destination_settings(&account.spec));
         wanted_maps.extend(settings.map(|(_, key)| key.name));

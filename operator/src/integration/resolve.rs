@@ -29,12 +29,14 @@ mod outline;
 mod poll;
 mod references;
 mod schema;
+mod tokens;
 mod values;
 
 pub use azure::{not_allowed, unusable};
 pub use outline::{Outline, outline};
 use outline::{retention, source};
 pub use references::{missing_setting, unusable_key};
+pub use tokens::unusable_token;
 
 /// Why an expression has no program.
 #[derive(Debug)]
@@ -184,6 +186,7 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
     let programs = expressions::resolve(observed, &identity, compile, &mut findings);
     let schema = schema::resolve(observed, &mut findings);
     let lanes = lanes::configs(observed, &programs, &mut findings);
+    let token_of = tokens::of_source(observed, &mut findings);
     let source = source(&observed.integration.spec);
     if source.is_none() {
         let message = "spec.source: give exactly one of webhook, stream, poll, request and batch";
@@ -195,7 +198,8 @@ pub fn resolve(observed: &Observed, compile: Compile<'_>) -> Result<Resolved, Ve
                 reply.clone_from(&programs.reply);
             }
             let resolved = assemble(observed, identity, source, source_config, lanes, (programs, schema), mounts);
-            Ok(Resolved { withheld, ..resolved })
+            let config = IntegrationConfig { token_of, ..resolved.config };
+            Ok(Resolved { withheld, config, ..resolved })
         }
         _ => Err(findings.into_iter().chain(withheld).collect()),
     }
@@ -227,6 +231,7 @@ fn assemble(
             name: identity.name.clone(),
             uid: short.clone(),
             source: source_config,
+            token_of: None,
             key_vault_identity: spec.key_vault_identity.clone(),
             event: event_defaults(observed, &identity),
             schema,

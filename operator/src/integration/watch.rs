@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     context::Context,
+    destination::observe::Facts,
     integration::{
         observe::References,
         plan::{expose::HttpRoute, meta::UID_LABEL},
@@ -69,7 +70,15 @@ pub fn run(context: Arc<Context>, namespace: Option<String>, stop: CancellationT
         .watches_stream(where_allowed(scoped::<PartialObjectMeta<Ingress>>(&client, scope)), owner(&context))
         .watches_stream(where_allowed(scoped::<PartialObjectMeta<HttpRoute>>(&client, scope)), owner(&context))
         .watches_stream(changes(scoped::<DeserializeGuard<Destination>>(&client, scope)), {
-            referring(&context, |references, name| references.destinations.contains(name))
+            let (context, referring) =
+                (Arc::clone(&context), referring(&context, |references, name| references.destinations.contains(name)));
+            move |destination: DeserializeGuard<Destination>| {
+                // Those that use its access token look again on their next visit.
+                let (namespace, name) = key(&destination);
+                let uses = |facts: &Facts| facts.holder.as_ref().is_some_and(|(holder, _)| *holder == name);
+                context.destinations.touch_where(&namespace, uses);
+                referring(destination)
+            }
         })
         .watches(scoped::<PartialObjectMeta<ConfigMap>>(&client, scope), all.clone(), {
             let owner = owner(&context);

@@ -5,6 +5,7 @@
 //
 // The library decides whether an answer is a success; nothing here reads a body that the library does not.
 import assert from "node:assert";
+import http from "node:http";
 
 const [vendor, base] = process.argv.slice(2);
 const { pathname } = new URL(base);
@@ -90,7 +91,11 @@ const clients = {
     const updated = await org.sobject("Lead").update([{ Id: inserted[0].id, LastName: "z" }, { Id: "00Qnobody", LastName: "z" }]);
     const stranger = await connect("").sobject("Lead").create([{ LastName: "x" }, { LastName: "y" }]).then(() => null, (error) => error.errorCode ?? error.name);
     const short = (results) => results.map((result) => (result.success ? "done" : result.errors[0].statusCode));
+    // For jobs the library knows an org by its host alone.
+    const host = await atRoot(base);
+    const jobs = (accessToken) => new jsforce.Connection({ instanceUrl: host, accessToken, version: "62.0" }).bulk2;
     return {
+      bulk: await bulk(jobs),
       upserted: short(upserted), again: short(again), same: again[0].id === upserted[0].id, inserted: short(inserted),
       updated: short(updated), stranger,
     };
@@ -109,6 +114,46 @@ const clients = {
     return { codes: results.map((result) => result.code) };
   },
 };
+
+// The address of a server that hands on everything to a folder of another.
+async function atRoot(folder) {
+  const server = http.createServer((asked, answer) => {
+    const onward = http.request(folder + asked.url, { method: asked.method, headers: asked.headers }, (answered) => {
+      answer.writeHead(answered.statusCode, answered.headers);
+      answered.pipe(answer);
+    });
+    asked.pipe(onward);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+// A job is told by the library's own reading of CSV, and its own words for states.
+async function bulk(connect) {
+  const jobs = connect("token");
+  const upsert = { object: "Lead", operation: "upsert", externalIdFieldName: "Ext__c", pollInterval: 10 };
+  const all = await jobs.loadAndWaitForResults({ ...upsert, input: [
+    { Ext__c: "bulk-1", LastName: "Love, \"lace\"\nAda" }, { Ext__c: "bulk-2", LastName: null }, { Ext__c: "a", LastName: "King" },
+  ] });
+  const again = await jobs.loadAndWaitForResults({ ...upsert, input: [{ Ext__c: "bulk-1", LastName: "Byron" }] });
+  const failure = (promise) => promise.then(() => null, (error) => error.errorCode ?? error.message);
+  const aborted = jobs.createJob(upsert);
+  await aborted.open();
+  await aborted.uploadData([{ Ext__c: "bulk-3", LastName: "x" }]);
+  const early = await failure(aborted.getSuccessfulResults());
+  const twice = jobs.job("ingest", { id: aborted.id });
+  const opened = (await twice.check()).state;
+  await aborted.abort();
+  return {
+    taken: all.successfulResults.map((row) => [row.Ext__c, row.sf__Created]).sort(),
+    same: all.successfulResults.find((row) => row.Ext__c === "bulk-1").LastName,
+    refused: all.failedResults.map((row) => [row.Ext__c, row.sf__Error.split(":")[0]]), untouched: all.unprocessedRecords.length,
+    repeated: again.successfulResults.map((row) => row.sf__Created), early, opened,
+    closedTwice: await failure(aborted.close()), left: (await aborted.getUnprocessedRecords()).map((row) => row.Ext__c),
+    keyless: await failure(jobs.createJob({ object: "Lead", operation: "upsert" }).open()),
+    unknown: await failure(jobs.job("ingest", { id: "750nobody" }).check()), outsider: await failure(connect("").createJob(upsert).open()),
+  };
+}
 
 assert(clients[vendor], `no such vendor: ${vendor}`);
 console.log(JSON.stringify(await clients[vendor]()));

@@ -2,6 +2,9 @@
 //! was uninstalled is told. HubSpot is the one that the sink plays, which HubSpot's own client library drives first
 //! (`--test worker -- vendors::clients::hubspot`).
 
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, http::HeaderMap, http::StatusCode, routing::get};
 use k8s_openapi::api::core::v1::Secret;
 use ropeway_cli::sink::{Script, Sink};
 use ropeway_crds::{Destination, Integration};
@@ -29,6 +32,23 @@ async fn hubspot() -> (Sink, String) {
     let router = sink.router();
     tokio::spawn(async move { axum::serve(listener, router).await });
     (sink, format!("http://{address}/hubspot"))
+}
+
+/// An API of the same account, which takes one token and tells of one contact.
+async fn contacts(good: &Arc<Mutex<(&'static str, &'static str)>>) -> String {
+    let good = Arc::clone(good);
+    let answer = async move |headers: HeaderMap| {
+        let (token, contact) = *good.lock().expect("nobody panics with it");
+        let shown = headers.get("authorization").and_then(|value| value.to_str().ok());
+        match shown == Some(&format!("Bearer {token}")) {
+            true => (StatusCode::OK, json!([{ "id": contact }]).to_string()),
+            false => (StatusCode::UNAUTHORIZED, String::new()),
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/contacts", get(answer))).await });
+    format!("http://{address}/contacts")
 }
 
 fn account(url: &str) -> Value {
@@ -101,4 +121,43 @@ async fn an_app_that_is_installed_delivers_and_one_that_was_uninstalled_is_told(
     show_secrets(&place, "signups", "pod-1").await;
     taken(&sink, "two@example.com").await;
     place.destination_condition("crm", "CredentialsValid", "True", "CredentialsAccepted").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_consent_serves_a_second_destination_and_a_polled_api() {
+    let (sink, url) = hubspot().await;
+    let good = Arc::new(Mutex::new(("hub-access-1", "one")));
+    let api = contacts(&good).await;
+    let place = Place::new("hubspot-shared", shared_nats().await).await;
+    place.secrets("hubspot", json!({ "secret": "app-secret", "refresh": "consent-1" })).await;
+    let shared = json!({ "destinationRef": { "name": "crm" } });
+    let mut second = account(&url);
+    second["metadata"]["name"] = "second".into();
+    second["spec"]["auth"] = shared.clone();
+    place.apply::<Destination>(second).await;
+    let _operator = place.operator(None);
+    let told =
+        place.condition_within::<Destination>("second", ("Ready", "False", "DestinationNotFound"), PATIENCE).await;
+    assert!(told.starts_with("spec.auth.destinationRef: there is no Destination \"crm\""), "{told}");
+    place.apply::<Destination>(account(&url)).await;
+    place.condition_within::<Destination>("second", ("Ready", "True", "Resolved"), PATIENCE).await;
+    let mut spec = webhook_to(&["second"]);
+    let poll = json!({ "interval": "1s", "request": { "url": api }, "auth": shared });
+    spec["source"] = json!({ "poll": poll });
+    let record = r#"{ "properties": { "email": string!(.id) + "@example.com" } }"#;
+    spec["destinations"][0]["transform"] = json!({ "expression": record });
+    token(&place, "hub-access-1").await;
+    place.apply::<Integration>(integration("changes", spec)).await;
+    place.condition("changes", "Ready", "False", "WorkersStarting").await;
+    let _worker = run_pod(&place, "changes", "pod-1").await;
+    taken(&sink, "one@example.com").await;
+
+    // What the API refuses, the operator is asked to replace: there is nobody else who could.
+    *good.lock().expect("nobody panics with it") = ("hub-access-2", "two");
+    let told = place.condition("changes", "SourceReady", "False", "PollRefused").await;
+    assert!(told.contains("spec.source.poll.auth: the access token"), "{told}");
+    token(&place, "hub-access-2").await;
+    show_secrets(&place, "changes", "pod-1").await;
+    taken(&sink, "two@example.com").await;
+    place.condition("changes", "SourceReady", "True", "StreamReady").await;
 }

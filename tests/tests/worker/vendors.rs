@@ -2,6 +2,7 @@
 //! drive first; against Segment's own destinations; and against Mixpanel's specification. The programs are installed by
 //! `scripts/tools.sh vendors`.
 
+mod bulk;
 mod clients;
 mod delivery;
 mod destinations;

@@ -78,7 +78,7 @@ pub(super) fn sign(outcome: &Outcome, by_rule: bool, delivery: &str) -> Sign {
         Outcome::Rejected(Failure { code: Some(code @ (403 | 410)), .. }) if !by_rule => {
             Sign::Forbidden { code: *code, delivery: delivery.to_owned() }
         }
-        Outcome::Delivered | Outcome::Rejected(_) | Outcome::Unaccounted(_) => Sign::Answered,
+        Outcome::Delivered | Outcome::Rejected(_) | Outcome::Unaccounted(_) | Outcome::Left(_) => Sign::Answered,
         Outcome::Retry { limited: true, .. } => Sign::Limited,
         Outcome::Retry { failure, .. } => Sign::Failed(failure.message.clone()),
         Outcome::Hold { cause, failure } => Sign::Blocked(*cause, failure.message.clone()),

@@ -93,9 +93,10 @@ fn judge(probe: &CredentialsProbe, response: &Response, shown: &str) -> (Verdict
 fn not_made(outcome: Outcome) -> (Verdict, String) {
     match outcome {
         Outcome::Hold { cause: Cause::Credentials | Cause::Vault, failure } => (Verdict::Refused, failure.message),
-        Outcome::Hold { failure, .. } | Outcome::Rejected(failure) | Outcome::Unaccounted(failure) => {
-            (Verdict::Unclear, failure.message)
-        }
+        Outcome::Hold { failure, .. }
+        | Outcome::Rejected(failure)
+        | Outcome::Unaccounted(failure)
+        | Outcome::Left(failure) => (Verdict::Unclear, failure.message),
         Outcome::Retry { failure, .. } => (Verdict::Unclear, failure.message),
         Outcome::Delivered => (Verdict::Unclear, "nothing was sent".into()),
     }

@@ -7,10 +7,7 @@ use ropeway_auth::{
     http::{Request, Response, SendFailure},
     token::TokenError,
 };
-use ropeway_crds::{
-    account::{Cause, TokenWish},
-    names::token_key,
-};
+use ropeway_crds::account::Cause;
 
 use super::{
     Deliverer,
@@ -19,6 +16,7 @@ use super::{
 use crate::{
     account::Account,
     fault,
+    io::wish::WISHED,
     provider::{Failure, Outcome},
 };
 
@@ -63,12 +61,10 @@ impl Deliverer {
 
     /// Asks the operator for another token. Until it is there the event waits.
     async fn ask_operator(&self, refused: String) -> Outcome {
-        let key = token_key(&self.config.account);
-        if let Err(error) = self.broker.tell(&key, &TokenWish { refused }).await {
-            tracing::warn!(%error, cause = %error.source, "the operator could not be asked for another access token");
+        if let Some(wisher) = &self.wisher {
+            wisher.wish(refused).await;
         }
-        let message = "the access token is refused; the operator is asked for another one";
-        Outcome::Hold { cause: Cause::Token, failure: Failure { code: Some(401), message: message.into() } }
+        Outcome::Hold { cause: Cause::Token, failure: Failure { code: Some(401), message: WISHED.into() } }
     }
 
     /// The time that getting credentials takes is not the destination's.

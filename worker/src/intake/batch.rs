@@ -16,12 +16,13 @@ use ropeway_crds::{
     batch_run::BatchRun,
     names::{ShortUid, hash},
     source::BatchSource,
-    worker_config::MAX_EVENT_BYTES,
+    worker_config::{MAX_EVENT_BYTES, TokenOf},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::from::{From, ReadError};
+use self::from::{From, ReadError, Token};
 use super::store::Store;
+use crate::io::wish::Wisher;
 
 pub mod from;
 mod ledger;
@@ -86,14 +87,19 @@ impl Job {
         worker: &str,
         spec: &BatchSource,
         store: Store,
+        token_of: Option<&TokenOf>,
         keyring: &Keyring,
         folder: PathBuf,
     ) -> Result<Self, ReadError> {
+        let token = Token {
+            holder: token_of.map(|it| it.destination.clone()),
+            wisher: token_of.map(|it| Wisher::new(store.broker.clone(), &it.account)),
+        };
         Ok(Self {
             uid: store.uid.clone(),
             spec: spec.clone(),
             holder: format!("{worker}/{}", ulid::Ulid::generate()),
-            from: From::new(&spec.from, keyring, folder)?,
+            from: From::new(&spec.from, token, keyring, folder)?,
             store,
         })
     }

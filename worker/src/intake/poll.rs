@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{lease::Interrupted, plan::Plan, run::Step};
 use super::{store::Store, tell};
-use crate::{metrics::PollCounts, term::Sight};
+use crate::{io::wish::Wisher, metrics::PollCounts, term::Sight};
 
 /// How often is looked after what other workers and persons have written.
 const LOOK: Duration = Duration::from_secs(1);
@@ -49,6 +49,8 @@ pub struct Poller {
     pub vaulted: Vec<VaultSecret>,
     /// How it proves who we are.
     pub credentials: Option<Credentials>,
+    /// By which another access token is asked for, where the operator keeps it.
+    pub wisher: Option<Wisher>,
     /// The wished state.
     pub state: watch::Receiver<Option<State>>,
     /// What keeps it from receiving.

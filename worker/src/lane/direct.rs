@@ -140,7 +140,7 @@ impl Lane {
                 fails(DeadLetterReason::Exhausted, &failure);
                 Answer::Busy(after.unwrap_or(COME_AGAIN))
             }
-            Outcome::Retry { failure, .. } => {
+            Outcome::Retry { failure, .. } | Outcome::Left(failure) => {
                 fails(DeadLetterReason::Exhausted, &failure);
                 match failure.code {
                     None if Instant::now() >= due => Answer::TimedOut(failure.message),

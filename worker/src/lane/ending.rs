@@ -73,7 +73,6 @@ impl Lane {
 
     fn ended(&self, group: &[Ending]) {
         let now = Timestamp::now();
-        self.guard().note_good(group.len() as u64, &self.hold_policy, now);
         self.recent.remember(group.iter().map(|ending| ending.task.key));
         self.tally.done(group.iter().map(|ending| ending.why), now);
     }

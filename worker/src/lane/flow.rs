@@ -2,7 +2,11 @@
 
 mod working;
 
-use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_nats::jetstream::{Message as JetStreamMessage, consumer::pull, consumer::pull::MessagesError};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -22,6 +26,7 @@ use super::{
 use crate::{
     account::Permit,
     batch::{Batcher, Size},
+    deliver::Wanted,
     hand::{Hand, PROGRESS},
     io::jetstream::LaneStreams,
     message::{Message, Origin},
@@ -47,6 +52,7 @@ struct Flow<'a> {
     working: FuturesUnordered<BoxFuture<'a, Worked>>,
     endings: Endings,
     gate: Option<BoxFuture<'a, Permit>>,
+    wanted: Arc<Wanted>,
 }
 
 impl Lane {
@@ -59,7 +65,7 @@ impl Lane {
         state: &mut watch::Receiver<Option<State>>,
         stop: &CancellationToken,
     ) {
-        let mut flow = Flow::new(self, streams.created);
+        let mut flow = Flow::new(self, streams.created, Wanted::new(state.clone(), stop.clone()));
         let (mut circuit, mut hold) = (self.account.circuit_changes(), self.hold.subscribe());
         let mut progress = interval(PROGRESS);
         // One may have changed since it was looked at.
@@ -137,7 +143,7 @@ impl Lane {
 }
 
 impl<'a> Flow<'a> {
-    fn new(lane: &'a Lane, created: Timestamp) -> Self {
+    fn new(lane: &'a Lane, created: Timestamp, wanted: Wanted) -> Self {
         Self {
             lane,
             hand: Hand::default(),
@@ -148,6 +154,7 @@ impl<'a> Flow<'a> {
             working: FuturesUnordered::new(),
             endings: Endings::default(),
             gate: None,
+            wanted: Arc::new(wanted),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     cloud_event::encode_header,
     decide::{Attempt, DeadLetter, Done, Return, Settlement, decide},
     decode::History,
-    deliver::{Exchange, Manner, Parcel},
+    deliver::{Exchange, Manner, Parcel, Wanted},
     hand::Place,
     io::publish::{Envelope, Rank},
     map::Record,
@@ -107,18 +107,24 @@ impl Lane {
         permit: Permit,
         trial: Trial,
     ) -> (Vec<(Box<Task>, Settlement)>, Sign, Timestamp) {
-        let sent = self.dispatch(items, permit, trial).await;
+        let sent = self.dispatch(items, permit, trial, None).await;
         let (sign, now) = (sent.exchange.sign.clone(), Timestamp::now());
         (self.settlements(sent, now).collect(), sign, now)
     }
 
-    /// Sends one portion.
-    pub(crate) async fn dispatch(&self, items: Vec<Item>, permit: Permit, trial: Trial) -> Sent {
+    /// Sends one portion, which may take long while that is wanted.
+    pub(crate) async fn dispatch(
+        &self,
+        items: Vec<Item>,
+        permit: Permit,
+        trial: Trial,
+        wanted: Option<&Wanted>,
+    ) -> Sent {
         let parcels: Vec<Parcel<'_>> =
             items.iter().map(|Item { task, record }| Parcel { record, delivery: &task.history.delivery }).collect();
         let retry = items.iter().all(|item| item.task.history.attempt > 1);
         let at = Timestamp::now();
-        let exchange = self.deliverer.deliver(&self.account, &parcels, Manner { retry, trial }, permit).await;
+        let exchange = self.deliverer.deliver(&self.account, &parcels, Manner { retry, trial, wanted }, permit).await;
         drop(parcels);
         if let Some(bound) = exchange.too_large {
             self.bound.fetch_min(bound, Ordering::AcqRel);

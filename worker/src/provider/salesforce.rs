@@ -1,25 +1,22 @@
-//! Salesforce: sObject Collections, `PATCH` or `POST /services/data/{version}/composite/sobjects/…`.
+//! Salesforce: sObject Collections, `PATCH` or `POST /services/data/{version}/composite/sobjects/…`, and jobs of Bulk API 2.0.
 //!
 //! Sources: Salesforce's pages of sObject Collections, of error codes and of API limits, 2026; vendor contracts §4.1. Results
-//! come in the order of the request, which the vendor promises.
+//! of a collection come in the order of the request, which the vendor promises.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
-};
+mod answer;
+mod bulk;
+mod file;
+mod results;
 
-use http::Method;
+use http::{Method, Uri};
 use jiff::Timestamp;
 use ropeway_auth::http::{Request, Response};
-use ropeway_crds::{
-    account::Cause,
-    provider::{SalesforceOperation, SalesforceProvider},
-};
-use serde::Deserialize;
+use ropeway_crds::provider::{SalesforceOperation, SalesforceProvider};
 
 use super::{
-    Failure, Fate, Invalid, Item, Known, Outcome, Sending, Vendor, Verdict, default_verdict,
+    Invalid, Item, Known, Outcome, Sending, Vendor, Verdict,
     http::{RequestError, address, relative},
+    large::{Job, Large},
     object::{Object, envelope, json_request},
 };
 use crate::map::Record;
@@ -27,36 +24,12 @@ use crate::map::Record;
 /// The version of the REST API where the user says nothing.
 const VERSION: &str = "v62.0";
 
-/// What another try may help: a row that somebody else holds, an org that has too much to do.
-const PASSING: [&str; 6] = [
-    "UNABLE_TO_LOCK_ROW",
-    "SERVER_UNAVAILABLE",
-    "REQUEST_RUNNING_TOO_LONG",
-    "QUERY_TIMEOUT",
-    "UNKNOWN_EXCEPTION",
-    "CONCURRENT_PER_ORG_LONG_TXN",
-];
+/// The bytes around the records of a collection.
+const ENVELOPE: usize = 64;
 
 /// One sObject of an org.
 #[derive(Debug)]
 pub(super) struct Salesforce(SalesforceProvider);
-
-/// What became of one record.
-#[derive(Debug, Deserialize)]
-struct Done {
-    success: bool,
-    #[serde(default)]
-    errors: Option<Vec<Complaint>>,
-}
-
-/// What is wrong with a record, or with the request.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Complaint {
-    #[serde(alias = "errorCode")]
-    status_code: String,
-    fields: Option<Vec<String>>,
-}
 
 impl Salesforce {
     pub(super) fn new(provider: SalesforceProvider) -> Self {
@@ -65,6 +38,26 @@ impl Salesforce {
 
     fn operation(&self) -> SalesforceOperation {
         self.0.operation.unwrap_or_default()
+    }
+
+    /// The field that says which record it is; none where each is a new one.
+    fn key(&self) -> Option<&str> {
+        match (self.operation(), &self.0.external_id_field) {
+            (SalesforceOperation::Upsert, Some(field)) => Some(field),
+            (SalesforceOperation::Update, _) => Some("Id"),
+            _ => None,
+        }
+    }
+
+    /// An address below `/services/data/{version}`.
+    fn uri(&self, path: &str) -> Result<Uri, RequestError> {
+        let version = self.0.api_version.as_deref().unwrap_or(VERSION);
+        let path = format!("/services/data/{version}{path}");
+        match &self.0.instance_url {
+            Some(url) => address(&format!("{}{path}", url.as_str()), "provider.salesforce.instanceUrl"),
+            // The address comes with the access token.
+            None => Ok(relative(&path)),
+        }
     }
 }
 
@@ -79,11 +72,7 @@ impl Vendor for Salesforce {
         {
             return Err(Invalid(format!("attributes.type is not {}, which this Destination is for", self.0.object)));
         }
-        let key = match (self.operation(), &self.0.external_id_field) {
-            (SalesforceOperation::Upsert, Some(field)) => Some(field.as_str()),
-            (SalesforceOperation::Update, _) => Some("Id"),
-            _ => None,
-        };
+        let key = self.key();
         let has_id = record.members().any(|(name, _)| name.eq_ignore_ascii_case("id"));
         if has_id && key.is_none_or(|key| !key.eq_ignore_ascii_case("id")) {
             return Err(Invalid("Id can't be given: Salesforce chooses it, or finds it by the external id".into()));
@@ -96,109 +85,67 @@ impl Vendor for Salesforce {
                 let Some(value) = named.filter(|value| !matches!(value.get(), "\"\"" | "null")) else {
                     return Err(Invalid(format!("{key} is missing: it says which record it is")));
                 };
-                let mut hasher = DefaultHasher::new();
-                value.get().to_lowercase().hash(&mut hasher);
-                Some(hasher.finish())
+                Some(file::apart(value))
             }
         };
+        if self.0.bulk.is_some() {
+            file::check(&record)?;
+        }
         record.set("attributes", &std::collections::BTreeMap::from([("type", &self.0.object)]));
         Ok(Item { body: record.to_bytes(), weight: 1, apart })
     }
 
     fn request(&self, records: &[&Record], _: Sending<'_>) -> Result<Request, RequestError> {
-        let version = self.0.api_version.as_deref().unwrap_or(VERSION);
-        let root = format!("/services/data/{version}/composite/sobjects");
+        let root = "/composite/sobjects";
         let (method, path) = match (self.operation(), &self.0.external_id_field) {
             (SalesforceOperation::Upsert, Some(field)) => (Method::PATCH, format!("{root}/{}/{field}", self.0.object)),
-            (SalesforceOperation::Update, _) => (Method::PATCH, root),
-            _ => (Method::POST, root),
+            (SalesforceOperation::Update, _) => (Method::PATCH, root.to_owned()),
+            _ => (Method::POST, root.to_owned()),
         };
-        let uri = match &self.0.instance_url {
-            Some(url) => address(&format!("{}{path}", url.as_str()), "provider.salesforce.instanceUrl")?,
-            // The address comes with the access token.
-            None => relative(&path),
-        };
+        let uri = self.uri(&path)?;
         let body = envelope("\"allOrNone\":false,", "records", records.iter().map(|record| &record.body), "");
         Ok(json_request(method, uri, body))
     }
 
     fn verdict(&self, response: &Response, records: &[&Record], now: Timestamp) -> Verdict {
-        let mut verdict = default_verdict(response, now);
-        verdict.hint.remaining = verdict.hint.remaining.or_else(|| left(response));
-        let code = response.status.as_u16();
-        if response.status.is_success() {
-            verdict.each = fates(response, records, code);
-            return verdict;
-        }
-        let complaints: Vec<Complaint> = serde_json::from_slice(&response.body).unwrap_or_default();
-        let Some(complaint) = complaints.first().filter(|complaint| !complaint.status_code.is_empty()) else {
-            return verdict;
-        };
-        let failure = complaint.failure(code);
-        let retry = |limited, after| Outcome::Retry { after, limited, failure: failure.clone() };
-        let hold = |cause| Outcome::Hold { cause, failure: failure.clone() };
-        verdict.outcome = match (code, complaint.status_code.as_str()) {
-            (401, _) | (_, "INVALID_SESSION_ID") => hold(Cause::Credentials),
-            (_, "REQUEST_LIMIT_EXCEEDED") => hold(Cause::Quota),
-            (403, "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED" | "INSUFFICIENT_ACCESS") => {
-                hold(Cause::Credentials)
-            }
-            (503, _) => retry(true, verdict.hint.pause(true).or(Some(Duration::from_secs(5)))),
-            (_, code) if PASSING.contains(&code) => retry(false, None),
-            (404, _) | (_, "INVALID_TYPE" | "NOT_FOUND") => hold(Cause::Configuration),
-            (400..=499, _) => Outcome::Rejected(failure.clone()),
-            _ => verdict.outcome,
-        };
-        verdict
+        answer::trouble(response, now).unwrap_or_else(|| Verdict {
+            each: answer::fates(response, records.len()),
+            hint: answer::hint(response, now),
+            ..Verdict::plain(Outcome::Delivered)
+        })
+    }
+
+    fn large(&self) -> Option<&dyn Large> {
+        self.0.bulk.as_ref().map(|_| self as _)
     }
 }
 
-impl Complaint {
-    fn failure(&self, code: u16) -> Failure {
-        let fields = match self.fields.as_deref().unwrap_or_default() {
-            [] => String::new(),
-            fields => format!(" ({})", fields.join(", ")),
+impl Large for Salesforce {
+    fn piece(&self, records: &[&Record]) -> usize {
+        let (most, bytes) = (SalesforceProvider::CAPACITY.items, SalesforceProvider::CAPACITY.bytes);
+        let mut left = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(ENVELOPE);
+        let fits = |record: &&&Record| {
+            let rest = left.checked_sub(record.body.len() + 1);
+            left = rest.unwrap_or(0);
+            rest.is_some()
         };
-        let message: String =
-            format!("Salesforce answered {code}: {}{fields}", self.status_code).chars().take(256).collect();
-        Failure { code: Some(code), message }
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        records.iter().take(most).take_while(fits).count().max(1)
     }
 
-    fn outcome(&self, code: u16) -> Outcome {
-        let failure = self.failure(code);
-        match self.status_code.as_str() {
-            passing if PASSING.contains(&passing) => Outcome::Retry { after: None, limited: false, failure },
-            "REQUEST_LIMIT_EXCEEDED" => Outcome::Hold { cause: Cause::Quota, failure },
-            _ => Outcome::Rejected(failure),
-        }
+    fn job(&self, records: &[&Record]) -> Option<Box<dyn Job>> {
+        let bulk = self.0.bulk.as_ref().filter(|bulk| records.len() >= bulk.threshold())?;
+        let key = self.key()?;
+        // Where the address is none the requests will say so.
+        let root = self.uri("/jobs/ingest").ok()?;
+        let file = file::file(records, key)?;
+        let opening = match self.operation() {
+            SalesforceOperation::Upsert => bulk::opening(&self.0.object, "upsert", Some(key)),
+            SalesforceOperation::Update => bulk::opening(&self.0.object, "update", None),
+            SalesforceOperation::Insert => return None,
+        };
+        Some(Box::new(bulk::Bulk::new(root, opening, key, file, bulk.timeout().std())))
     }
-}
-
-/// One result for each record, in their order.
-fn fates(response: &Response, records: &[&Record], code: u16) -> Vec<Fate> {
-    let done: Vec<Done> = serde_json::from_slice(&response.body).unwrap_or_default();
-    if done.len() != records.len() {
-        let message = format!("Salesforce answered {code} with {} results for {} records", done.len(), records.len());
-        let failure = Failure { code: Some(code), message };
-        return vec![Fate::Known(Outcome::Unaccounted(failure)); records.len()];
-    }
-    let outcome = |done: Done| match (done.success, done.errors.iter().flatten().next()) {
-        (true, _) => Outcome::Delivered,
-        (false, Some(complaint)) => complaint.outcome(code),
-        (false, None) => {
-            let message = format!("Salesforce answered {code}, and that it did not take the record");
-            Outcome::Unaccounted(Failure { code: Some(code), message })
-        }
-    };
-    done.into_iter().map(|done| Fate::Known(outcome(done))).collect()
-}
-
-/// What is left of the org's day: `Sforce-Limit-Info: api-usage=18/5000`.
-fn left(response: &Response) -> Option<u64> {
-    let text = response.headers.get("sforce-limit-info")?.to_str().ok()?;
-    let (used, all) = text.split_once("api-usage=")?.1.split([';', ',']).next()?.split_once('/')?;
-    let (used, all): (u64, u64) = (used.trim().parse().ok()?, all.trim().parse().ok()?);
-    Some(all.saturating_sub(used))
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ pub(super) fn short(outcome: &Outcome) -> (String, String) {
         }
         Outcome::Rejected(failure) => ("rejected".into(), failure.message.clone()),
         Outcome::Unaccounted(failure) => ("unaccounted".into(), failure.message.clone()),
+        Outcome::Left(failure) => ("left".into(), failure.message.clone()),
         Outcome::Hold { cause, failure } => (format!("hold {}", cause.as_str()), failure.message.clone()),
     }
 }

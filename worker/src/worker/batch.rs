@@ -32,7 +32,8 @@ pub fn batch_jobs(
         if let SourceConfig::Batch(spec) = &integration.source {
             let store = store(prepared, &broker, integration, id.clone());
             let keyring = keyring.with_vault(integration.key_vault_identity.as_ref());
-            jobs.push(Job::new(name, spec, store, &keyring, claim.to_owned())?);
+            let token_of = integration.token_of.as_ref();
+            jobs.push(Job::new(name, spec, store, token_of, &keyring, claim.to_owned())?);
         }
     }
     Ok(jobs)

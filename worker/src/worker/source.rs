@@ -8,7 +8,7 @@ use ropeway_crds::{
     reference::vault_secrets,
     report::Problem,
     source::{JwtVerification, Verification, WebhookTls},
-    worker_config::{IntegrationConfig, SourceConfig},
+    worker_config::{IntegrationConfig, SourceConfig, TokenOf},
 };
 use ropeway_mapping::{IntegrationName, Program};
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use crate::{
         verify::{Verifier, jwt::Issuer},
         webhook::Webhook,
     },
-    io::jetstream::Broker,
+    io::{jetstream::Broker, wish::Wisher},
 };
 
 /// The programs of a source.
@@ -88,7 +88,9 @@ impl Worker {
             }
             SourceConfig::Stream { .. } => {}
             SourceConfig::Poll { poll } => match Plan::new((**poll).clone()) {
-                Ok(plan) => self.pollers.push(poller(shared, store, plan, state, problem)),
+                Ok(plan) => {
+                    self.pollers.push(poller(shared, store, plan, integration.token_of.as_ref(), state, problem))
+                }
                 Err(error) => {
                     tracing::error!(integration = %integration.name, %error, "the schedule can't be used");
                     let message = format!("spec.source.poll.schedule: {error}");
@@ -158,11 +160,14 @@ fn poller(
     shared: &Shared<'_>,
     store: Store,
     plan: Plan,
+    token_of: Option<&TokenOf>,
     state: watch::Receiver<Option<State>>,
     problem: watch::Sender<Option<Problem>>,
 ) -> Poller {
     let door = shared.keyring.door(plan.poll.tls.clone());
-    let credentials = plan.poll.auth.as_ref().map(|auth| shared.keyring.credentials(auth));
+    let holder = token_of.map(|it| it.destination.as_str());
+    let credentials = plan.poll.auth.as_ref().map(|auth| shared.keyring.credentials_of(auth, holder));
+    let wisher = token_of.map(|it| Wisher::new(store.broker.clone(), &it.account));
     let vaulted = vault_secrets(&plan.poll.request, "request").into_iter().map(|(_, secret)| secret).collect();
     Poller {
         // One byte more than is taken shows that there is more.
@@ -172,6 +177,7 @@ fn poller(
         secrets: shared.keyring.secrets.clone(),
         vaulted,
         credentials,
+        wisher,
         state,
         problem,
         counts: Arc::default(),

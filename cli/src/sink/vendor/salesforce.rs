@@ -1,16 +1,22 @@
-//! Salesforce's sObject Collections. Source: its pages of collections and of error codes, 2026.
+//! Salesforce's sObject Collections and jobs of Bulk API 2.0. Source: its pages of both and of error codes, 2026.
 
-use std::collections::{BTreeMap, HashSet};
+mod jobs;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
+use self::jobs::Jobs;
 use super::{Asked, Fake, Reply, Wishes};
 
 /// An org with its records: sObject, id and fields.
 #[derive(Debug, Default)]
 pub(super) struct Salesforce {
     records: BTreeMap<(String, String), Map<String, Value>>,
+    /// Which record has a value, by the sObject and the field that records were looked for.
+    indexes: HashMap<(String, String), HashMap<String, String>>,
     last: u64,
+    jobs: Jobs,
 }
 
 /// What is asked of a collection.
@@ -22,9 +28,18 @@ enum Operation<'a> {
     Upsert(&'a str, &'a str),
 }
 
+/// A code, and the field that it is about.
+type Fault = (&'static str, Option<&'static str>);
+
 impl Fake for Salesforce {
     fn answer(&mut self, asked: &Asked<'_>, wishes: &Wishes<'_>) -> Reply {
         let parts: Vec<&str> = asked.path.split('/').collect();
+        if let ["", "services", "data", _, "jobs", "ingest", rest @ ..] = parts.as_slice() {
+            return match guard(asked, wishes) {
+                Some(refused) => refused,
+                None => self.job(asked, rest, wishes).with("sforce-limit-info", "api-usage=18/15000"),
+            };
+        }
         let operation = match (asked.method, parts.as_slice()) {
             ("POST", ["", "services", "data", _, "composite", "sobjects"]) => Operation::Insert,
             ("PATCH", ["", "services", "data", _, "composite", "sobjects"]) => Operation::Update,
@@ -33,11 +48,8 @@ impl Fake for Salesforce {
             }
             _ => return refuse(404, "NOT_FOUND", "The requested resource does not exist"),
         };
-        if asked.bearer().is_none() {
-            return refuse(401, "INVALID_SESSION_ID", "Session expired or invalid");
-        }
-        if wishes.throttle.is_some() {
-            return refuse(503, "SERVER_UNAVAILABLE", "The server is too busy");
+        if let Some(refused) = guard(asked, wishes) {
+            return refused;
         }
         let Some(records) = asked.json().and_then(|body| body["records"].as_array().cloned()) else {
             return refuse(400, "JSON_PARSER_ERROR", "records is missing");
@@ -54,20 +66,14 @@ impl Salesforce {
         let mut reply = Reply { status: 200, ..Reply::default() };
         let (mut results, mut seen) = (Vec::new(), HashSet::new());
         for record in records {
-            let fault = if (wishes.refuse)(&record) {
-                Some(("FIELD_CUSTOM_VALIDATION_EXCEPTION", None))
-            } else {
-                self.fault(operation, &record, &mut seen)
-            };
-            match fault {
-                Some((code, field)) => {
+            match self.one(operation, &record, &mut seen, wishes) {
+                Err((code, field)) => {
                     let fields: Vec<&str> = field.into_iter().collect();
                     let error = json!({ "statusCode": code, "message": "the record is not valid", "fields": fields });
                     results.push(json!({ "success": false, "errors": [error] }));
                     reply.refused.push(record);
                 }
-                None => {
-                    let (id, created) = self.write(operation, &record);
+                Ok((id, created)) => {
                     let mut result = json!({ "id": id, "success": true, "errors": [] });
                     if matches!(operation, Operation::Upsert(..)) {
                         result["created"] = json!(created);
@@ -81,12 +87,23 @@ impl Salesforce {
         reply
     }
 
-    fn fault(
-        &self,
+    /// The record's id, and whether it is new; or the code and the field of what is wrong with it.
+    fn one(
+        &mut self,
         operation: Operation<'_>,
         record: &Value,
         seen: &mut HashSet<String>,
-    ) -> Option<(&'static str, Option<&'static str>)> {
+        wishes: &Wishes<'_>,
+    ) -> Result<(String, bool), Fault> {
+        let fault = if (wishes.refuse)(record) {
+            Some(("FIELD_CUSTOM_VALIDATION_EXCEPTION", None))
+        } else {
+            self.fault(operation, record, seen)
+        };
+        fault.map_or_else(|| Ok(self.write(operation, record)), Err)
+    }
+
+    fn fault(&self, operation: Operation<'_>, record: &Value, seen: &mut HashSet<String>) -> Option<Fault> {
         let kind = record["attributes"]["type"].as_str();
         let Some(kind) = kind else { return Some(("INVALID_TYPE", None)) };
         match operation {
@@ -122,9 +139,11 @@ impl Salesforce {
             Operation::Insert => None,
             Operation::Update => id(record).map(str::to_owned),
             Operation::Upsert(_, field) => {
-                let same = |fields: &Map<String, Value>| fields.get(field) == Some(&record[field]);
-                let mut found = self.records.iter().filter(|((known, _), fields)| *known == kind && same(fields));
-                found.next().map(|((_, id), _)| id.clone())
+                let index = self.indexes.entry((kind.clone(), field.to_owned())).or_insert_with(|| {
+                    let of_kind = self.records.iter().filter(|((known, _), _)| *known == kind);
+                    of_kind.filter_map(|((_, id), fields)| Some((fields.get(field)?.to_string(), id.clone()))).collect()
+                });
+                index.get(&record[field].to_string()).cloned()
             }
         };
         let created = known.is_none();
@@ -132,10 +151,21 @@ impl Salesforce {
             self.last += 1;
             format!("00Q{:015}", self.last)
         });
+        for ((_, field), index) in self.indexes.iter_mut().filter(|((of, _), _)| *of == kind) {
+            index.extend(record.get(field).map(|value| (value.to_string(), id.clone())));
+        }
         let fields = self.records.entry((kind, id.clone())).or_default();
         fields.extend(record.as_object().cloned().unwrap_or_default());
         (id, created)
     }
+}
+
+/// What keeps any request from being looked at.
+fn guard(asked: &Asked<'_>, wishes: &Wishes<'_>) -> Option<Reply> {
+    if asked.bearer().is_none() {
+        return Some(refuse(401, "INVALID_SESSION_ID", "Session expired or invalid"));
+    }
+    wishes.throttle.map(|_| refuse(503, "SERVER_UNAVAILABLE", "The server is too busy"))
 }
 
 /// `Id`, in whatever case.

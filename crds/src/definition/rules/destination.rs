@@ -41,6 +41,12 @@ fn rules_of_destinations() {
             ("/spec/auth", json!({ "bearer": { "token": secret() } }), json!({}), "exactly one of bearer"),
             (
                 "/spec/auth",
+                json!({ "destinationRef": { "name": "app" } }),
+                json!({ "destinationRef": { "name": "app" }, "bearer": { "token": secret() } }),
+                "exactly one of bearer",
+            ),
+            (
+                "/spec/auth",
                 json!({ "basic": { "username": { "value": "u" } } }),
                 json!({ "bearer": { "token": secret() }, "basic": { "username": { "value": "u" } } }),
                 "exactly one of bearer",

@@ -31,6 +31,10 @@ fn oauth2(grant: &str) -> Value {
     json!({ "oauth2": oauth2 })
 }
 
+fn other() -> Value {
+    json!({ "destinationRef": { "name": "app" } })
+}
+
 #[test]
 fn each_vendor_needs_its_own_credentials() {
     let braze = || json!({ "braze": { "url": "https://rest.iad-01.braze.com" } });
@@ -60,6 +64,13 @@ fn each_vendor_needs_its_own_credentials() {
                 "segment needs",
             ),
             ("/spec", spec(hubspot(), bearer()), spec(hubspot(), key("Header", "k")), "hubspot needs auth.bearer"),
+            ("/spec", spec(hubspot(), other()), spec(braze(), other()), "braze needs auth.bearer"),
+            (
+                "/spec",
+                spec(salesforce(at_home), other()),
+                spec(salesforce(&[]), other()),
+                "salesforce needs auth.oauth2",
+            ),
             (
                 "/spec",
                 spec(hubspot(), oauth2("RefreshToken")),
@@ -109,6 +120,13 @@ fn rules_within_a_vendor() {
         json!({ "provider": { "hubspot": { "object": "contacts", "idProperty": "email" } }, "auth": bearer(),
             "batching": { "maxItems": items } })
     };
+    let bulk = |timeout: &str| json!({ "object": "Lead", "operation": "Update", "bulk": { "threshold": 10_000, "timeout": timeout } });
+    let portioned = |extra: Value, items: i32| {
+        let mut spec = salesforce(json!({ "object": "Lead", "externalIdField": "E__c" }));
+        spec["provider"]["salesforce"].as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        spec["batching"] = json!({ "maxItems": items });
+        spec
+    };
     let mut single = ga4(json!({ "measurementId": "G-A1" }));
     single["batching"] = json!({});
     check(
@@ -138,6 +156,25 @@ fn rules_within_a_vendor() {
                 salesforce(json!({ "object": "Lead", "externalIdField": "E__c" })),
                 salesforce(json!({ "object": "Lead", "operation": "Update", "externalIdField": "E__c" })),
                 "externalIdField",
+            ),
+            (
+                "/spec",
+                salesforce(json!({ "object": "Lead", "externalIdField": "E__c", "bulk": {} })),
+                salesforce(json!({ "object": "Lead", "operation": "Insert", "bulk": {} })),
+                "Insert would make its records twice",
+            ),
+            ("/spec", salesforce(bulk("10s")), salesforce(bulk("2h")), "at least 10s and at most 1h"),
+            (
+                "/spec",
+                portioned(json!({ "bulk": { "threshold": 201 } }), 10_000),
+                portioned(json!({}), 201),
+                "salesforce 200 (with bulk 10000)",
+            ),
+            (
+                "/spec",
+                portioned(json!({ "bulk": {} }), 2_000),
+                portioned(json!({ "bulk": {} }), 1_999),
+                "no portion would be a job",
             ),
             ("/spec", ga4(json!({ "measurementId": "G-A1" })), ga4(json!({})), "exactly one of measurementId"),
             ("/spec", ga4(json!({ "firebaseAppId": "1:2" })), single, "batching needs a provider"),

@@ -38,7 +38,7 @@ pub struct BatchHttp {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub headers: Option<Vec<HttpHeader>>,
     /// How we prove who we are.
-    #[x_kube(validation = Rule::new("!has(self.oauth2) || !(self.oauth2.grant in ['RefreshToken', 'AuthorizationCode'])").message("the grants RefreshToken and AuthorizationCode are for Destinations"))]
+    #[x_kube(validation = Rule::new("!has(self.oauth2) || !(self.oauth2.grant in ['RefreshToken', 'AuthorizationCode'])").message("the grants RefreshToken and AuthorizationCode are for Destinations; give such a Destination's name in destinationRef"))]
     pub auth: Option<Auth>,
     /// Certificates beyond the public ones.
     pub tls: Option<Tls>,

@@ -37,6 +37,7 @@ pub fn resolved() -> Resolved {
             name: "signups".into(),
             uid: uid.clone(),
             source: SourceConfig::Stream { stream: "ORDERS".into() },
+            token_of: None,
             key_vault_identity: None,
             event: EventDefaults { r#type: "t".into(), source: "/s".into(), id: None },
             schema: None,

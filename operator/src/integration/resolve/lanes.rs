@@ -9,7 +9,7 @@ use ropeway_crds::{
     worker_config::LaneConfig,
 };
 
-use super::{expressions, values};
+use super::{expressions, tokens, values};
 use crate::integration::observe::{Account, Observed};
 
 /// One for each destination; what is wrong is a finding.
@@ -29,9 +29,22 @@ pub(super) fn configs(
             findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::DestinationNotFound, message));
             continue;
         };
-        lanes.push(config(destination, account, programs, findings));
+        let mut lane = config(destination, account, programs, findings);
+        lane.token_of = tokens::of_lane(observed, &destination.r#ref, account, findings);
+        if observed.integration.spec.ordering.is_some() {
+            keep_order(&mut lane, account);
+        }
+        lanes.push(lane);
     }
     lanes
+}
+
+/// An ordered lane is told nothing by which its events could overtake each other, and has portions to match.
+fn keep_order(lane: &mut LaneConfig, Account { uid: _, spec }: &Account) {
+    lane.provider = spec.provider.clone().keeping_order();
+    let batching = spec.batching.clone().unwrap_or_default();
+    lane.batch =
+        lane.provider.capacity().map_or(BatchPolicy::ONE, |capacity| BatchPolicy::resolve(&batching, capacity));
 }
 
 /// What a lane's workers are told: the Integration's wishes over the Destination's.
@@ -41,7 +54,7 @@ fn config(
     programs: &expressions::Programs,
     findings: &mut Vec<Finding>,
 ) -> LaneConfig {
-    let Account { uid, spec } = account;
+    let Account { uid, spec, .. } = account;
     let name = &destination.name;
     let delivery = DeliveryPolicy::resolve(destination.delivery.as_ref(), spec.delivery.as_ref());
     values::check_policy(name, &delivery, findings);
@@ -57,7 +70,7 @@ fn config(
         transform: programs.transforms.get(name).cloned(),
         account: ShortUid::of(uid),
         provider: spec.provider.clone(),
-        token_of: spec.auth.as_ref().filter(|auth| auth.is_brokered()).map(|_| destination.r#ref.clone()),
+        token_of: None,
         auth: spec.auth.clone(),
         tls: spec.tls.clone(),
         key_vault_identity: spec.key_vault_identity.clone(),

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ropeway_auth::brokered::{ACCESS_TOKEN, EXPIRES_AT};
 use ropeway_crds::{
-    auth::Auth,
     condition::{ConditionType, Finding, Reason},
     names::token_secret,
     reference::{destination_secret_field, destination_settings, source_secret_field, source_settings},
     secret_ref::{ConfigMapKeyRef, SecretKeyRef},
 };
 
+use super::tokens;
 use crate::integration::observe::{Account, AccountFact, Observed, SecretFact, USE_LABEL, source_keys};
 
 /// The Secret keys that workers need; those that are missing are findings. What may not be used is withheld from workers
@@ -34,10 +34,8 @@ pub(super) fn secrets(
     }
     let mut secrets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     // Not there until there is consent, and written by the operator alone.
-    for (name, account) in &observed.destinations {
-        if account.as_ref().and_then(|account| account.spec.auth.as_ref()).is_some_and(Auth::is_brokered) {
-            secrets.insert(token_secret(name), [ACCESS_TOKEN, EXPIRES_AT].map(str::to_owned).into());
-        }
+    for name in tokens::holders(observed) {
+        secrets.insert(token_secret(&name), [ACCESS_TOKEN, EXPIRES_AT].map(str::to_owned).into());
     }
     for (place, key) in wanted {
         let fact = observed.secrets.get(&key.name).unwrap_or(&SecretFact::Missing);

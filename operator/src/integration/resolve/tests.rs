@@ -8,6 +8,7 @@ use super::*;
 use crate::integration::observe::{Account, AccountFact, ClaimFact, SecretFact};
 
 mod azure;
+mod tokens;
 
 fn integration() -> Value {
     json!({
@@ -79,6 +80,27 @@ fn an_ordering_key_reaches_the_workers_and_its_absence_leaves_no_trace() {
         observed.integration.spec.ordering = ordering(key);
         assert_eq!(resolved(&observed).unwrap().config.ordering, ordering(key));
     }
+}
+
+/// A job that its worker no longer knows may end after what was sent since.
+#[test]
+fn portions_of_jobs_are_for_lanes_without_an_order() {
+    let mut observed = observed(integration());
+    let destination: Destination = serde_json::from_value(json!({
+        "apiVersion": "ropeway.dev/v1alpha1", "kind": "Destination", "metadata": { "name": "hubspot" },
+        "spec": { "provider": { "salesforce": { "object": "Lead", "externalIdField": "E__c", "bulk": {} } } },
+    }))
+    .unwrap();
+    observed.destinations.insert("hubspot".into(), Some(Account::of(destination)));
+    let portion = |observed: &Observed| {
+        let Resolved { config, lanes, .. } = resolved(observed).unwrap();
+        let lane = &config.lanes[0];
+        let jobs = lane.provider.salesforce.as_ref().is_some_and(|salesforce| salesforce.bulk.is_some());
+        (lane.batch.max_items, lanes[0].portion, jobs)
+    };
+    assert_eq!(portion(&observed), (10_000, 10_000, true));
+    observed.integration.spec.ordering = ordering("string!(.account)");
+    assert_eq!(portion(&observed), (200, 200, false));
 }
 
 #[test]

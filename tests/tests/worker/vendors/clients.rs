@@ -55,6 +55,13 @@ async fn salesforce() {
         "upserted": ["done", "REQUIRED_FIELD_MISSING"], "again": ["done", "done", "DUPLICATE_VALUE"], "same": true,
         "inserted": ["done", "REQUIRED_FIELD_MISSING"], "updated": ["done", "ENTITY_IS_DELETED"],
         "stranger": "INVALID_SESSION_ID",
+        "bulk": {
+            "taken": [["a", "false"], ["bulk-1", "true"]], "same": "Love, \"lace\"\nAda",
+            "refused": [["bulk-2", "REQUIRED_FIELD_MISSING"]], "untouched": 0, "repeated": ["false"],
+            // Where it expects CSV the library does not read the error.
+            "early": "ERROR_HTTP_400", "opened": "Open", "closedTwice": "INVALIDJOBSTATE", "left": ["bulk-3"],
+            "keyless": "INVALIDJOB", "unknown": "NOT_FOUND", "outsider": "INVALID_SESSION_ID",
+        },
     });
     assert_eq!(said, expected);
 }

@@ -72,6 +72,7 @@ fn ours(vendor: &dyn Vendor, transform: &str, case: &Case) -> Ours {
         Outcome::Retry { .. } => "retry",
         Outcome::Unaccounted(_) => "unaccounted",
         Outcome::Hold { .. } => "hold",
+        Outcome::Left(_) => "left",
     };
     let became = if each.is_empty() {
         vec![word(&outcome); records.len()]

@@ -108,6 +108,7 @@ async fn mixpanels_specification_takes_our_requests_and_we_understand_its_answer
             // Its example of a 400 says that 999 were taken and one refused, of our 2000.
             Outcome::Unaccounted(_) => "unaccounted",
             Outcome::Hold { .. } => "hold",
+            Outcome::Left(_) => "left",
         };
         assert_eq!(word, expected, "{status} {said}");
     }

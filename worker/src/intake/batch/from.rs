@@ -7,6 +7,8 @@ use futures::stream::BoxStream;
 use ropeway_auth::{credentials::CredentialError, http::SendFailure, keyring::Keyring};
 use ropeway_crds::source::BatchFrom;
 
+use crate::io::wish::Wisher;
+
 mod file;
 mod http;
 mod objects;
@@ -79,6 +81,15 @@ pub struct From {
     place: Place,
 }
 
+/// The access token that a place is asked with, where the operator keeps it.
+#[derive(Debug, Default)]
+pub struct Token {
+    /// The Destination that it is kept for.
+    pub holder: Option<String>,
+    /// By which another one is asked for.
+    pub wisher: Option<Wisher>,
+}
+
 #[derive(Debug)]
 enum Place {
     Http(Box<http::Http>),
@@ -91,11 +102,11 @@ impl From {
     ///
     /// # Errors
     /// If the spec can't be used.
-    pub fn new(from: &BatchFrom, keyring: &Keyring, folder: PathBuf) -> Result<Self, ReadError> {
+    pub fn new(from: &BatchFrom, token: Token, keyring: &Keyring, folder: PathBuf) -> Result<Self, ReadError> {
         let BatchFrom { http, object_store, file } = from;
         let shown = from.shown();
         let place = match (http, object_store, file) {
-            (Some(http), None, None) => Place::Http(Box::new(http::Http::new(http, shown, keyring)?)),
+            (Some(http), None, None) => Place::Http(Box::new(http::Http::new(http, shown, token, keyring)?)),
             (None, Some(store), None) => Place::Objects(Box::new(objects::Objects::new(store, keyring)?)),
             (None, None, Some(file)) => Place::File(file::File::new(file, folder)?),
             _ => return Err(ReadError::Refused("spec.source.batch.from: give exactly one".into())),

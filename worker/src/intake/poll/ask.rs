@@ -20,6 +20,7 @@ use super::{
     run::problem,
     work::Attempt,
 };
+use crate::io::wish::WISHED;
 
 /// What came back for a page.
 pub(super) struct Asked {
@@ -64,11 +65,20 @@ impl Poller {
     async fn ask(&self, request: Request) -> Result<Result<Response, SendFailure>, Attempt> {
         let (answer, proof) = self.ask_once(request.clone()).await?;
         let refused = answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED);
-        let Some(credentials) = self.credentials.as_ref().filter(|_| refused) else { return Ok(answer) };
-        let again = match credentials.refused(&proof) {
-            Renewal::Own => true,
-            Renewal::Vault => credentials.renew().await,
-            Renewal::None | Renewal::Broker(_) => false,
+        let Some(credentials) = &self.credentials else { return Ok(answer) };
+        if answer.as_ref().is_ok_and(|answer| answer.status.is_success()) {
+            credentials.accepted(&proof);
+        }
+        let renewal = if refused { credentials.refused(&proof) } else { Renewal::None };
+        let again = match (renewal, &self.wisher) {
+            (Renewal::Own, _) => true,
+            (Renewal::Vault, _) => credentials.renew().await,
+            (Renewal::Broker(token), Some(wisher)) => {
+                wisher.wish(token).await;
+                let why = problem("PollRefused", &format!("spec.source.poll.auth: {WISHED}"));
+                return Err(Attempt::Trouble { wish: None, why });
+            }
+            (Renewal::None | Renewal::Broker(_), _) => false,
         };
         if again { Ok(self.ask_once(request).await?.0) } else { Ok(answer) }
     }

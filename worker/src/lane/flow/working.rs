@@ -46,9 +46,15 @@ impl Flow<'_> {
         match worked {
             Worked::Sent(sent) => {
                 let now = Timestamp::now();
+                // What was taken is known first: a dead letter is judged by what else came back, whatever their order.
+                let mut others = Vec::new();
                 for (task, settlement) in self.lane.settlements(sent, now) {
-                    self.settle(task, settlement, now);
+                    match settlement {
+                        Settlement::Done(_) => self.settle(task, settlement, now),
+                        _ => others.push((task, settlement)),
+                    }
                 }
+                others.into_iter().for_each(|(task, settlement)| self.settle(task, settlement, now));
             }
             Worked::Settled => {}
             Worked::Ended => self.endings.ended(),
@@ -57,6 +63,7 @@ impl Flow<'_> {
 
     pub(super) fn settle(&mut self, task: Box<Task>, settlement: Settlement, now: Timestamp) {
         if let Settlement::Done(why) = settlement {
+            self.lane.guard().note_good(1, &self.lane.hold_policy, now);
             return self.endings.push(task, why);
         }
         let lane = self.lane;
@@ -88,7 +95,8 @@ impl Flow<'_> {
         self.gate = None;
         let Some(portion) = self.full.pop_front() else { return };
         let lane = self.lane;
-        let sending = async move { Worked::Sent(lane.dispatch(portion, permit, Trial::None).await) };
+        let wanted = Arc::clone(&self.wanted);
+        let sending = async move { Worked::Sent(lane.dispatch(portion, permit, Trial::None, Some(&wanted)).await) };
         self.working.push(sending.boxed());
     }
 }

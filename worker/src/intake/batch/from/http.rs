@@ -13,7 +13,8 @@ use ropeway_auth::{
 };
 use ropeway_crds::{azure::VaultSecret, reference::vault_secrets, source::BatchHttp};
 
-use super::{Ask, Found, Incoming, Opened, ReadError, Unchanged, unusable};
+use super::{Ask, Found, Incoming, Opened, ReadError, Token, Unchanged, unusable};
+use crate::io::wish::{WISHED, Wisher};
 
 /// The longest silence that is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,17 +28,21 @@ pub(super) struct Http {
     /// What of its headers is in Key Vault.
     vaulted: Vec<VaultSecret>,
     credentials: Option<Credentials>,
+    /// By which another access token is asked for, where the operator keeps it.
+    wisher: Option<Wisher>,
     door: HttpDoor,
 }
 
 impl Http {
-    pub(super) fn new(spec: &BatchHttp, shown: String, keyring: &Keyring) -> Result<Self, ReadError> {
+    pub(super) fn new(spec: &BatchHttp, shown: String, token: Token, keyring: &Keyring) -> Result<Self, ReadError> {
         let uri =
             spec.url.parse().map_err(|_| ReadError::Refused("spec.source.batch.from.http.url is no URL".into()))?;
         let door = keyring.door(spec.tls.clone());
-        let credentials = spec.auth.as_ref().map(|auth| keyring.credentials(auth));
+        let holder = token.holder.as_deref();
+        let credentials = spec.auth.as_ref().map(|auth| keyring.credentials_of(auth, holder));
         let vaulted = vault_secrets(&spec.headers, "headers").into_iter().map(|(_, secret)| secret).collect();
-        Ok(Self { spec: spec.clone(), uri, shown, secrets: keyring.secrets.clone(), vaulted, credentials, door })
+        let (secrets, wisher) = (keyring.secrets.clone(), token.wisher);
+        Ok(Self { spec: spec.clone(), uri, shown, secrets, vaulted, credentials, wisher, door })
     }
 
     pub(super) fn found(&self) -> Found {
@@ -47,9 +52,12 @@ impl Http {
     pub(super) async fn open(&self, ask: Ask<'_>) -> Result<Opened, ReadError> {
         let (request, proof) = self.request(ask).await?;
         let mut answer = self.door.open(request, PATIENCE).await?;
-        if answer.status == StatusCode::UNAUTHORIZED && self.renews(&proof).await {
+        if answer.status == StatusCode::UNAUTHORIZED && self.renews(&proof).await? {
             let (request, _) = self.request(ask).await?;
             answer = self.door.open(request, PATIENCE).await?;
+        }
+        if let Some(credentials) = self.credentials.as_ref().filter(|_| answer.status.is_success()) {
+            credentials.accepted(&proof);
         }
         let version = version(&answer.headers);
         let at = match answer.status {
@@ -73,16 +81,20 @@ impl Http {
     }
 
     /// Whether a request that was refused can be proved anew.
-    async fn renews(&self, proof: &Proof) -> bool {
+    async fn renews(&self, proof: &Proof) -> Result<bool, ReadError> {
         let renewed = match &self.credentials {
             None => false,
-            Some(credentials) => match credentials.refused(proof) {
-                Renewal::Own => true,
-                Renewal::Vault => credentials.renew().await,
-                Renewal::None | Renewal::Broker(_) => false,
+            Some(credentials) => match (credentials.refused(proof), &self.wisher) {
+                (Renewal::Own, _) => true,
+                (Renewal::Vault, _) => credentials.renew().await,
+                (Renewal::Broker(token), Some(wisher)) => {
+                    wisher.wish(token).await;
+                    return Err(ReadError::Later(format!("spec.source.batch.from.http.auth: {WISHED}")));
+                }
+                (Renewal::None | Renewal::Broker(_), _) => false,
             },
         };
-        renewed || (!self.vaulted.is_empty() && self.secrets.renew(&self.vaulted).await)
+        Ok(renewed || (!self.vaulted.is_empty() && self.secrets.renew(&self.vaulted).await))
     }
 
     async fn anew(&self) -> Result<Opened, ReadError> {
