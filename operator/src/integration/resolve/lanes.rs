@@ -29,8 +29,9 @@ pub(super) fn configs(
             findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::DestinationNotFound, message));
             continue;
         };
-        let mut lane = config(destination, account, programs, findings);
-        lane.token_of = tokens::of_lane(observed, &destination.r#ref, account, findings);
+        let lane = config(destination, account, programs, findings);
+        let token_of = tokens::of_lane(observed, &destination.r#ref, account, findings);
+        let mut lane = LaneConfig { token_of, ..lane };
         if observed.integration.spec.ordering.is_some() {
             keep_order(&mut lane, account);
         }
