@@ -34,6 +34,11 @@ type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
 
 /// The whole program: what `main` and the test binaries call.
 pub fn main_with(args: Args) -> ExitCode {
+    // What a panic says may hold a piece of a secret or of an event.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        eprintln!("ropeway: this should not have happened, at {place}; please report it with what you did");
+    }));
     if !matches!(args.command, Command::Lint(_) | Command::Test(_) | Command::Render(_)) {
         let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,async_nats=error".into());
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -18,11 +18,14 @@ use ropeway_crds::{
     auth::{Auth, OAuth2},
     names::token_secret,
 };
-use ropeway_operator::destination::broker::{
-    decide::{Held, server_of},
-    secret_of,
+use ropeway_operator::{
+    destination::broker::{
+        decide::{Held, server_of},
+        secret_of,
+    },
+    fault,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
@@ -163,6 +166,9 @@ pub async fn run(args: LoginArgs) -> Result<ExitCode, LoginError> {
     let code = consent(listener, &challenge, args.wait).await?;
     let exchange = Exchange::Code { code: &code, verifier: &challenge.verifier, redirect: &redirect };
     let Grant { access, refresh, consent_expires } = client.ask(exchange, &material).await?;
+    fault::planted("login", || {
+        [&code, &challenge.verifier, &access.value].map(|it| it.expose_secret().to_owned()).join(" ")
+    });
     let held = Held {
         access: Some(access.value),
         expires: access.expires,

@@ -135,7 +135,7 @@ pub struct IntegrationDestination {
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Name of a Destination in the same namespace.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub r#ref: String,
     /// Where the lane of a destination begins that was added later: with new events, or with all that the stream still
     /// holds. Default New.

@@ -32,6 +32,6 @@ pub struct Template {
     #[schemars(length(max = 8))]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
     /// The pods' service account. It must carry the annotation `ropeway.dev/workers: allowed`. Its token is not mounted.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub service_account_name: Option<String>,
 }

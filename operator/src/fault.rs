@@ -1,6 +1,8 @@
-//! The one way through which every write goes, so that a test can kill the process before or after any of them.
+//! The one way through which every write goes, so that a test can kill the process before or after any of them, and places
+//! for panics.
 //!
-//! Only builds with the feature `fault-injection` can do that; in every other build [`write`] is the call itself.
+//! Only builds with the feature `fault-injection` can do that; in every other build [`write`] is the call itself, and
+//! [`planted`] is empty.
 
 use std::future::Future;
 
@@ -22,6 +24,19 @@ pub async fn write<T>(name: &'static str, call: impl Future<Output = T>) -> T {
     let result = call.await;
     injection::reached(number, "after");
     result
+}
+
+/// A place at which a test may plant a panic with a secret in its words.
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub fn planted(_: &str, _: impl FnOnce() -> String) {}
+
+/// With `ROPEWAY_PANIC=<place>` in the environment it panics with these words.
+#[cfg(feature = "fault-injection")]
+pub fn planted(place: &str, words: impl FnOnce() -> String) {
+    if std::env::var("ROPEWAY_PANIC").is_ok_and(|planted| planted == place) {
+        panic!("a planted panic at {}", words());
+    }
 }
 
 #[cfg(feature = "fault-injection")]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     Error,
     error::file,
-    oidc::{Delivery, TokenRequest},
+    oidc::{Delivery, TokenRequest, Told},
     port::free_port,
     process::{Launch, Process},
     programs::repository,
@@ -148,6 +148,14 @@ impl Azure {
     /// If it does not answer.
     pub async fn seen(&self) -> Seen {
         serde_json::from_slice(&self.order("state", &Value::Null).await).expect("a state")
+    }
+
+    /// Everything secret that it was told where tokens are asked for, and has answered there.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn secrets(&self) -> Vec<Told> {
+        serde_json::from_slice(&self.order("secrets", &Value::Null).await).expect("secrets")
     }
 
     /// Gives an order: `put`, `enable`, `remove`, `fail`, `fail-tokens`, `allow`, `expect`, `revoke-all`.

@@ -65,6 +65,15 @@ pub struct Delivery {
     pub at: i64,
 }
 
+/// Something of a token request or its answer that is secret.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Told {
+    /// The parameter's name, such as `code_verifier`.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
 /// What a server has seen.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Seen {
@@ -125,8 +134,17 @@ impl OidcProvider {
         serde_json::from_slice(&self.order("state", "").await).expect("a state")
     }
 
-    /// Lets the token endpoint fail: `{"kind": "slow", "ms": …}`, `{"kind": "status", "status": …, "body": …}` or
-    /// `{"kind": "garbage"}`; null lets it work again.
+    /// Everything secret that it was told at the token endpoint and has answered there.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn secrets(&self) -> Vec<Told> {
+        serde_json::from_slice(&self.order("secrets", "").await).expect("secrets")
+    }
+
+    /// Lets the token endpoint fail: `{"kind": "slow", "ms": …}`, `{"kind": "status", "status": …, "body": …}`,
+    /// `{"kind": "echo", "status": …, "error": …}`, which says again whatever secret it was told, or `{"kind": "garbage"}`;
+    /// null lets it work again.
     ///
     /// # Panics
     /// If it does not answer.

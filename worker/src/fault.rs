@@ -117,6 +117,21 @@ pub fn poisoned(event: &crate::decode::Event) {
     }
 }
 
+/// A request that is about to be sent with our credentials.
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub fn proved(_: &ropeway_auth::http::Request) {}
+
+/// With `ROPEWAY_PANIC_SENDING=<path>` in the environment, panics with the headers of a request to that path in its words, be
+/// they secret or not.
+#[cfg(feature = "fault-injection")]
+pub fn proved(request: &ropeway_auth::http::Request) {
+    if std::env::var("ROPEWAY_PANIC_SENDING").is_ok_and(|path| path == request.uri.path()) {
+        let values: Vec<_> = request.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        panic!("a planted panic at {values:?}");
+    }
+}
+
 /// A deadline for senders.
 #[cfg(not(feature = "fault-injection"))]
 #[inline(always)]

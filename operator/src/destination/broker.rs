@@ -19,7 +19,7 @@ use ropeway_auth::{
     token::TokenError,
 };
 use ropeway_crds::{Destination, auth::OAuth2, names::token_secret};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 pub use self::store::secret_of;
 use self::{
@@ -167,6 +167,7 @@ async fn refresh(
         tell(&mut view, attempt);
         return Ok(view);
     }
+    fault::planted("token", || token.expose_secret().to_owned());
     let begun = match begin(destination, secret, held, &namespace, context).await {
         Ok(begun) => begun,
         Err(Error::Apply(ApplyError::Kubernetes(error))) if error.class() == Class::Forbidden => {

@@ -59,7 +59,11 @@ const provider = new Provider(issuer, {
   },
 });
 
-const state = { tokens: [], reads: [], deliveries: [], secrets: {}, failing: null, tokenFailing: null, revokedBefore: 0, expected: null, allowed: false };
+const state = { tokens: [], reads: [], deliveries: [], secrets: {}, failing: null, tokenFailing: null, revokedBefore: 0, expected: null, allowed: false, secrets: [] };
+
+// What nobody but the two ends of a token request may ever see.
+const secretsOf = (told) => ['client_secret', 'client_assertion', 'access_token']
+  .filter((name) => told?.[name]).map((name) => ({ name, value: told[name] }));
 const keys = createLocalJWKSet({ keys: [{ kty: signing.kty, n: signing.n, e: signing.e, kid: 'one', alg: 'RS256' }] });
 const respond = (ctx, status, body, headers = {}) => {
   ctx.status = status;
@@ -94,8 +98,11 @@ async function token(ctx, next) {
   const form = new URLSearchParams(body);
   const entry = { at: Date.now(), status: 0, error: null, client: form.get('client_id'), scope: form.get('scope') };
   state.tokens.push(entry);
+  const told = secretsOf(Object.fromEntries(form));
   if (state.tokenFailing) {
-    respond(ctx, state.tokenFailing.status, { error: 'temporarily_unavailable' });
+    // With `echo` it says again what it was told.
+    const description = state.tokenFailing.echo && told.map((it) => it.value).join(' ');
+    respond(ctx, state.tokenFailing.status, { error: 'temporarily_unavailable', error_description: description });
   } else if (form.get('client_id') === 'app-federated' && form.get('client_assertion_type') === ASSERTION) {
     await federated(ctx, form);
   } else if (form.get('client_id') === 'app-certificate'
@@ -108,6 +115,7 @@ async function token(ctx, next) {
   }
   entry.status = ctx.status;
   entry.error = ctx.body?.error ?? null;
+  state.secrets.push(...told, ...secretsOf(ctx.body));
 }
 
 const signed = (owner, audience) => new SignJWT({ client_id: owner })
@@ -157,7 +165,8 @@ async function vault(ctx) {
     respond(ctx, 401, refusal('Unauthorized', 'AKV10000: Request is missing a Bearer or PoP token.'), { 'www-authenticate': challenge });
   } else if (state.failing) {
     const headers = state.failing.retryAfter ? { 'retry-after': String(state.failing.retryAfter) } : {};
-    respond(ctx, state.failing.status, refusal('Throttled', 'Request was not processed because too many requests were received.'), headers);
+    const said = state.failing.echo ? `${found?.value} ${ctx.get('authorization')}` : 'Request was not processed because too many requests were received.';
+    respond(ctx, state.failing.status, refusal('Throttled', said), headers);
     if (state.failing.times && --state.failing.times === 0) state.failing = null;
   } else if (owner === 'app-stranger' && !state.allowed) {
     respond(ctx, 403, refusal('Forbidden', 'Caller is not authorized to perform action on resource.', 'ForbiddenByRbac'));
@@ -178,6 +187,8 @@ async function control(ctx) {
   switch (ctx.path) {
     case '/control/state':
       return respond(ctx, 200, { tokens: state.tokens, reads: state.reads, deliveries: state.deliveries });
+    case '/control/secrets':
+      return respond(ctx, 200, state.secrets);
     case '/control/put': {
       const secret = (state.secrets[given.name] ??= { versions: [] });
       secret.versions.push({ version: randomUUID().replaceAll('-', ''), value: given.value, enabled: true });

@@ -103,7 +103,13 @@ provider.registerGrantType(
 );
 
 // What was asked and delivered, and how the token endpoint is to fail.
-const state = { tokens: [], deliveries: [], failing: null, subjects: new Set() };
+const state = { tokens: [], deliveries: [], failing: null, subjects: new Set(), secrets: [] };
+
+// What nobody but the two ends of a token request may ever see.
+const SECRETS = [
+  'client_secret', 'client_assertion', 'assertion', 'refresh_token', 'code', 'code_verifier', 'access_token', 'id_token',
+];
+const secretsOf = (told) => SECRETS.filter((name) => told?.[name]).map((name) => ({ name, value: told[name] }));
 
 const respond = (ctx, status, type, body) => Object.assign(ctx, { status, type, body });
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -113,6 +119,8 @@ async function control(ctx) {
   switch (ctx.path) {
     case '/control/state':
       return respond(ctx, 200, 'json', { tokens: state.tokens, deliveries: state.deliveries });
+    case '/control/secrets':
+      return respond(ctx, 200, 'json', state.secrets);
     case '/control/fail':
       state.failing = body ? JSON.parse(body) : null;
       return respond(ctx, 204);
@@ -166,7 +174,7 @@ async function deliver(ctx) {
   return respond(ctx, good ? 200 : 401, 'json', {});
 }
 
-async function fail(ctx, how) {
+async function fail(ctx, how, told) {
   switch (how.kind) {
     case 'slow':
       await sleep(how.ms);
@@ -175,6 +183,12 @@ async function fail(ctx, how) {
       if (how.retryAfter) ctx.set('retry-after', String(how.retryAfter));
       respond(ctx, how.status, 'json', how.body ?? {});
       return true;
+    case 'echo': {
+      // A server that says again what it was told.
+      const description = [...secretsOf(told).map((it) => it.value), ctx.get('authorization')].join(' ');
+      respond(ctx, how.status, 'json', { error: how.error ?? 'temporarily_unavailable', error_description: description });
+      return true;
+    }
     case 'garbage':
       respond(ctx, 200, 'html', '<html>not what you asked for</html>');
       return true;
@@ -189,7 +203,12 @@ provider.use(async (ctx, next) => {
   if (ctx.path !== '/token') return next();
   const entry = { at: Date.now(), status: 0, error: null, client: null, grant: null };
   state.tokens.push(entry);
-  if (!(state.failing && (await fail(ctx, state.failing)))) await next();
+  const form = await bodyOf(ctx.req);
+  const told = Object.fromEntries(new URLSearchParams(form));
+  // The provider takes it from here.
+  ctx.req.body = form;
+  if (!(state.failing && (await fail(ctx, state.failing, told)))) await next();
+  state.secrets.push(...secretsOf(told), ...(ctx.body?.error ? [] : secretsOf(ctx.body)));
   entry.status = ctx.status;
   entry.error = ctx.body?.error ?? null;
   entry.client = ctx.oidc?.client?.clientId ?? null;

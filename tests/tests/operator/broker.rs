@@ -1,18 +1,38 @@
 //! Tokens that the operator keeps, against a strict server that takes each refresh token once and takes the whole consent
 //! back when one comes twice.
 
-use std::{process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all};
 use k8s_openapi::{
-    api::{core::v1::Secret, events::v1::Event},
+    api::{
+        core::v1::{Namespace, Secret},
+        events::v1::Event,
+    },
     jiff::Timestamp,
 };
-use ropeway_crds::{Destination, Integration, status::CredentialsStatus};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use ropeway_auth::brokered::stands_for;
+use ropeway_crds::{
+    Destination, Integration,
+    account::TokenWish,
+    names::{NamespaceNames, ShortUid, token_key},
+    status::CredentialsStatus,
+};
 use ropeway_tests::{
     oidc::{CLIENT_SECRET, OidcProvider},
     process::run,
-    scene::{http_client, post, webhook_to},
+    receiver::{Receiver, Reply},
+    scene::{Worker, http_client, post, webhook_to},
     wait::until,
 };
 use serde_json::{Value, json};
@@ -206,6 +226,98 @@ async fn two_operators_never_use_a_refresh_token_at_once() {
     }
     let seen = server.seen().await.tokens;
     assert!(seen.iter().all(|it| it.status == 200), "{seen:?}");
+}
+
+/// How many requests to the Destination a worker has under way.
+async fn under_way(worker: &Worker) -> u64 {
+    let metrics = http_client().get(format!("{}/metrics", worker.admin)).send().await.expect("an answer");
+    let metrics = metrics.text().await.expect("text");
+    let line = metrics.lines().find(|line| line.starts_with("ropeway_worker_requests_under_way{"));
+    line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).expect("a number")
+}
+
+/// Collects what workers write into the namespace's bucket to ask for another token.
+async fn wishes(place: &Place) -> Arc<Mutex<Vec<TokenWish>>> {
+    let uid = |given: Option<String>| ShortUid::of(&given.expect("what is there has a UID"));
+    let namespace = Api::<Namespace>::all(place.client.clone()).get(&place.namespace).await.expect("it is there");
+    let account = place.all::<Destination>().get("crm").await.expect("it is there");
+    let jetstream = async_nats::jetstream::new(shared_nats().await.connect().await.expect("a client"));
+    let bucket = NamespaceNames::new(uid(namespace.metadata.uid)).state_bucket();
+    let bucket = jetstream.get_key_value(bucket).await.expect("the bucket");
+    let mut watch = bucket.watch(token_key(&uid(account.metadata.uid))).await.expect("a watch");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Some(Ok(entry)) = watch.next().await {
+            let wish = serde_json::from_slice(&entry.value).expect("a wish");
+            told.lock().unwrap_or_else(PoisonError::into_inner).push(wish);
+        }
+    });
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_that_are_refused_at_once_ask_both_and_one_refresh_is_made() {
+    let server = OidcProvider::start(600, "ES256").await.expect("an authorization server");
+    let vendor = Receiver::start().await.expect("the receiver starts");
+    let (place, _) = consented("broker-workers", &server).await;
+    // The vendor's own: it holds an answer back until both workers wait for one.
+    let crm =
+        json!({ "spec": { "provider": { "http": { "url": vendor.url("crm") } }, "delivery": { "timeout": "20s" } } });
+    let changed = place.all::<Destination>().patch("crm", &PatchParams::default(), &Patch::Merge(crm)).await;
+    changed.expect("it is changed");
+    let _operator = place.operator(None);
+    let first = renewed(&place, None, PATIENCE).await.expect("a token");
+    place.apply::<Integration>(integration("signups", webhook_to(&["crm"]))).await;
+    place.condition("signups", "Ready", "False", "WorkersStarting").await;
+    let workers = [run_pod(&place, "signups", "pod-1").await, run_pod(&place, "signups", "pod-2").await];
+    place.condition("signups", "Ready", "True", "Ready").await;
+    let entry = async |key: &str| {
+        let found = place.all::<Secret>().get("ropeway-token-crm").await.expect("the Secret is there");
+        String::from_utf8(found.data.expect("data").remove(key).expect("an entry").0).expect("a text")
+    };
+    let token = async || entry("access_token").await;
+    // Of what the operator keeps a pod has the access token and its end, and nothing else.
+    let shown = fs::read_dir(place.scratch.path().join("pod-1/mounted/var/run/ropeway/secrets/ropeway-token-crm"));
+    let shown = shown.expect("it is mounted").map(|file| file.expect("a file").file_name().into_string());
+    assert_eq!(shown.collect::<BTreeSet<_>>(), ["access_token", "expires_at"].map(|name| Ok(name.to_owned())).into());
+    assert!(!entry("refresh_token").await.is_empty());
+    let revoked = format!("Bearer {}", token().await);
+    let shown = revoked.clone();
+    vendor.reply(move |asked| match asked.headers["authorization"] == shown.as_str() {
+        true => Reply { status: 401, delay: Duration::from_secs(8), ..Reply::default() },
+        false => 200.into(),
+    });
+    let asked = wishes(&place).await;
+    let client = http_client();
+    let ids: Vec<String> = (0..20).map(|number| format!("e-{number}")).collect();
+    for (number, id) in ids.iter().enumerate() {
+        assert!(matches!(post(&client, &workers[number % 2].url, id).await, Some(200..=299)));
+    }
+    until("both workers wait for an answer", PATIENCE, async || {
+        let waiting = (under_way(&workers[0]).await, under_way(&workers[1]).await);
+        if waiting.0 > 0 && waiting.1 > 0 { Ok(()) } else { Err(format!("{waiting:?}")) }
+    })
+    .await
+    .expect("they do");
+    renewed(&place, Some(first), LONG).await.expect("another token");
+    for pod in ["pod-1", "pod-2"] {
+        show_secrets(&place, "signups", pod).await;
+    }
+    until("all is taken", LONG, async || {
+        let taken = vendor.ids("crm").len();
+        if taken == ids.len() { Ok(()) } else { Err(format!("{taken}")) }
+    })
+    .await
+    .expect("it is");
+    let refused = revoked.trim_start_matches("Bearer ").to_owned();
+    let wishes = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert!(wishes.len() >= 2, "one worker alone asked: {wishes:?}");
+    assert!(wishes.iter().all(|wish| wish.refused == stands_for(&refused.clone().into())), "{wishes:?}");
+    assert_ne!(token().await, refused);
+    // One for the consent, and one for all that were refused.
+    let seen = server.seen().await.tokens;
+    assert!(seen.len() == 2 && seen.iter().all(|it| it.status == 200), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,11 +2,9 @@
 //! panic are driven; then everything that anybody can read is searched. A mark is found on the wire, and a payload's in the
 //! streams that hold payloads, and nowhere else.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::collections::BTreeSet;
 
-use async_nats::jetstream::{self, consumer::pull};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use futures::{StreamExt, TryStreamExt};
 use hmac::{Hmac, KeyInit, Mac};
 use ropeway_crds::{Destination, Integration};
 use ropeway_tests::{
@@ -18,29 +16,17 @@ use ropeway_tests::{
 };
 use serde_json::{Value, json};
 
+mod planted;
+mod search;
+mod tokens;
+
+use self::search::{Mark, NATS_PASSWORD, Search, found, guarded_nats};
 use crate::{
     kubelet::run_pod_with,
     place::{Operator, Place, integration},
 };
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
-
-/// What must not be found, and the forms in which it would be.
-struct Mark {
-    what: String,
-    forms: Vec<String>,
-}
-
-impl Mark {
-    fn of(what: &str, text: &str) -> Self {
-        let bytes = text.as_bytes();
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        // A slice of bytes as Rust shows it.
-        let numbers = format!("{bytes:?}").trim_matches(['[', ']']).to_owned();
-        let encoded = BASE64_STANDARD.encode(bytes).trim_end_matches('=').to_owned();
-        Self { what: what.to_owned(), forms: vec![text.to_owned(), encoded, hex, numbers] }
-    }
-}
 
 /// The credentials, by the key of the Secret `marks` in which they are.
 struct Marks {
@@ -53,7 +39,6 @@ const PAYLOAD: &str = "canary-payload-5b1e9d";
 const SENT_HEADER: &str = "canary-sent-header-0c7a41";
 const WRONG: &str = "canary-wrong-token-77aa20";
 const ACCESS: &str = "canary-access-token-9e07b5";
-const NATS_PASSWORD: &str = "canary-nats-password-93d0f2";
 
 impl Marks {
     fn new() -> Self {
@@ -104,11 +89,6 @@ impl Marks {
 
 fn payloads() -> Vec<Mark> {
     vec![Mark::of("a payload", PAYLOAD), Mark::of("a sender's header", SENT_HEADER)]
-}
-
-fn found(text: &str, marks: &[Mark]) -> Vec<String> {
-    let is_in = |mark: &&Mark| mark.forms.iter().any(|form| text.contains(form));
-    marks.iter().filter(is_in).map(|mark| mark.what.clone()).collect()
 }
 
 fn secret(key: &str) -> Value {
@@ -265,89 +245,6 @@ async fn starts(place: &Place, name: &str, pod: &str, panics: &str) -> Worker {
     run_pod_with(place, name, pod, &[("RUST_LOG", "trace"), ("ROPEWAY_PANIC", panics)]).await
 }
 
-/// All messages of all streams, as (stream, text of subject, headers and body).
-async fn everything(nats: &NatsServer) -> Vec<(String, String)> {
-    let options = async_nats::ConnectOptions::with_user_and_password("ropeway".into(), NATS_PASSWORD.into());
-    let context = jetstream::new(options.connect(nats.url()).await.expect("the server takes it"));
-    let names: Vec<String> = context.stream_names().try_collect().await.expect("names");
-    let mut seen = Vec::new();
-    for name in names {
-        let mut stream = context.get_stream(&name).await.expect("the stream");
-        let info = stream.info().await.expect("its state").clone();
-        seen.push((name.clone(), format!("{:?}", info.config)));
-        let consumers: Vec<_> = stream.consumers().try_collect().await.expect("consumers");
-        seen.extend(consumers.iter().map(|consumer| (name.clone(), format!("{:?}", consumer.config))));
-        if info.config.retention == jetstream::stream::RetentionPolicy::WorkQueue || info.state.messages == 0 {
-            // A work queue lets nobody else read; each message is asked for by its number.
-            for sequence in info.state.first_sequence..=info.state.last_sequence {
-                if let Ok(message) = stream.get_raw_message(sequence).await {
-                    let body = String::from_utf8_lossy(&message.payload).into_owned();
-                    seen.push((name.clone(), format!("{} {:?} {body}", message.subject, message.headers)));
-                }
-            }
-            continue;
-        }
-        let reader = stream.create_consumer(pull::Config::default()).await.expect("a reader");
-        let batch = reader.fetch().max_messages(10_000).messages().await.expect("messages");
-        let mut batch = Box::pin(batch);
-        while let Some(Ok(message)) = batch.next().await {
-            let body = String::from_utf8_lossy(&message.payload).into_owned();
-            seen.push((name.clone(), format!("{} {:?} {body}", message.subject, message.headers)));
-        }
-    }
-    seen
-}
-
-fn process_facts(id: u32) -> String {
-    let read =
-        |what: &str| String::from_utf8_lossy(&fs::read(format!("/proc/{id}/{what}")).unwrap_or_default()).into_owned();
-    let (command, variables) = (read("cmdline"), read("environ"));
-    assert!(command.contains("--") && variables.contains("RUST_LOG=trace"), "nothing is seen of the process");
-    format!("{command} {variables}")
-}
-
-/// What `ropeway dlq` shows of everything, in both forms.
-fn shown(place: &Place, nats: &NatsServer) -> String {
-    let folder = place.scratch.path().join("nats-credentials");
-    fs::create_dir_all(&folder).expect("a folder");
-    fs::write(folder.join("username"), "ropeway").expect("a file");
-    fs::write(folder.join("password"), NATS_PASSWORD).expect("a file");
-    let (url, folder) = (nats.url(), folder.display().to_string());
-    let reach = ["--nats-url", url.as_str(), "--nats-credentials", folder.as_str()];
-    let mut said = String::new();
-    let mut dlq = |arguments: &[&str]| {
-        let mut command: Command = place.ropeway(&[&["dlq"], arguments, &reach].concat());
-        let output = command.env("RUST_LOG", "trace").output().expect("the command runs");
-        said += &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let mut text = String::new();
-    let page: Value = serde_json::from_str(&dlq(&["ls", "signups", "--output", "json"])).expect("a document");
-    let numbers: Vec<String> =
-        page["entries"].as_array().into_iter().flatten().map(|it| it["sequence"].to_string()).collect();
-    assert!(numbers.len() >= 5, "{page:#}");
-    for form in ["json", "text"] {
-        text += &dlq(&["ls", "signups", "--output", form]);
-        text += &dlq(&["stats", "signups", "--output", form]);
-        for number in &numbers {
-            text += &dlq(&["show", "signups", number, "--output", form]);
-        }
-    }
-    assert!(said.contains("TRACE"), "the command is not traced");
-    text + &said
-}
-
-/// Everything that stands in the API server but Secrets, Events among it.
-fn objects(place: &Place) -> String {
-    let kinds = "intg,dest,deployments,replicasets,services,configmaps,cronjobs,events,events.events.k8s.io";
-    run(place.kubectl().args(["get", kinds, "--output", "json", "--show-managed-fields"])).expect("kubectl reads")
-}
-
-async fn text(url: &str) -> String {
-    http_client().get(url).send().await.expect("an answer").text().await.expect("text")
-}
-
 struct Stage {
     place: Place,
     nats: NatsServer,
@@ -357,10 +254,7 @@ struct Stage {
 }
 
 async fn staged() -> Stage {
-    let accounts = format!(
-        "accounts {{ GUESTS: {{ users: [{{ user: guest, password: guest }}] }}\nROPEWAY: {{ jetstream: enabled, users: [{{ user: ropeway, password: \"{NATS_PASSWORD}\" }}] }} }}\nno_auth_user: guest"
-    );
-    let nats = NatsServer::start_with(&accounts).await.expect("the nats-server starts");
+    let nats = guarded_nats().await;
     let place = Place::new("canary", &nats).await;
     let marks = Marks::new();
     place.secrets("ropeway-nats", json!({ "username": "ropeway", "password": NATS_PASSWORD })).await;
@@ -454,47 +348,23 @@ async fn no_credential_and_no_payload_is_found_where_it_does_not_belong() {
     ended(&stage).await;
     on_the_wire(&stage);
 
-    let (credentials, payloads) = (stage.marks.credentials(), payloads());
-    let both: Vec<Mark> = stage.marks.credentials().into_iter().chain(self::payloads()).collect();
-    let mut leaks: Vec<String> = Vec::new();
-    let mut search = |place: &str, text: &str, marks: &[Mark]| {
-        leaks.extend(found(text, marks).into_iter().map(|what| format!("{place}: {what}")));
-    };
+    let credentials = stage.marks.credentials();
+    let mut search = Search::new(credentials.clone(), payloads());
     // The search itself: where the credentials are, it finds them.
     let secrets = run(stage.place.kubectl().args(["get", "secrets", "--output", "json"])).expect("kubectl reads");
     let seen = found(&secrets, &credentials);
     assert!(stage.marks.secrets.iter().all(|(key, _)| seen.iter().any(|what| what == key)), "{seen:?}");
-    for entry in fs::read_dir(stage.place.scratch.path().join("logs")).expect("logs") {
-        let path = entry.expect("a log").path();
-        let log = fs::read_to_string(&path).expect("text");
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        assert!(log.contains("\"level\":\"TRACE\""), "{name} is not traced");
-        for line in log.lines().filter(|line| !found(line, &both).is_empty()) {
-            let line: Value = serde_json::from_str(line).expect("a line of a log is a document");
-            let from = format!("{name}: {} says {}", line["target"], line["message"]);
-            search(&from.chars().take(120).collect::<String>(), &line.to_string(), &both);
-        }
-    }
-    search("objects in the API server", &objects(&stage.place), &both);
-    search("metrics of the operator", &text(&format!("{}/metrics", stage.operator.admin)).await, &both);
-    search("the operator's process", &process_facts(stage.operator.process.id()), &both);
+    search.logs(&stage.place.scratch.path().join("logs"));
+    search.objects(&stage.place);
+    search.metrics("the operator", &stage.operator.admin).await;
     for (name, worker) in &workers {
-        search(&format!("metrics of {name}"), &text(&format!("{}/metrics", worker.admin)).await, &both);
-        search(&format!("the process of {name}"), &process_facts(worker.process.id()), &both);
+        search.metrics(name, &worker.admin).await;
     }
-    search("ropeway dlq", &shown(&stage.place, &stage.nats), &both);
-    let mut kept = BTreeSet::new();
-    for (stream, message) in everything(&stage.nats).await {
-        let holds_payloads = ["_EVENTS_", "_RETRIES_", "_DEAD_"].iter().any(|part| stream.contains(part));
-        search(&stream, &message, &credentials);
-        match holds_payloads {
-            true if !found(&message, &payloads).is_empty() => drop(kept.insert(stream)),
-            true => {}
-            false => search(&stream, &message, &payloads),
-        }
-    }
+    let ids = workers.iter().map(|(_, worker)| worker.process.id()).chain([stage.operator.process.id()]);
+    search.processes(&ids.collect::<Vec<_>>());
+    search.dead_letters(&stage.place, &stage.nats, "signups", 5);
+    let kept = search.streams(&stage.nats).await;
     assert!(kept.len() >= 2, "the streams were not read: {kept:?}");
-    leaks.sort();
-    leaks.dedup();
+    let leaks = search.leaks();
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
 }

@@ -83,7 +83,11 @@ async fn content(place: &Place, volume: &Volume) -> BTreeMap<String, Vec<u8>> {
         let map = place.all::<ConfigMap>().get(&source.name).await.expect("the ConfigMap is there");
         return map.data.into_iter().flatten().map(|(key, text)| (key, text.into_bytes())).collect();
     }
-    let source = volume.secret.as_ref().expect("a volume is a ConfigMap or a Secret");
+    if volume.projected.is_some() {
+        // A token of the service account, which only a real kubelet can get.
+        return BTreeMap::new();
+    }
+    let source = volume.secret.as_ref().expect("a volume is a ConfigMap, a Secret or a token");
     let name = source.secret_name.as_deref().expect("a Secret is named");
     let secret = place.all::<Secret>().get_opt(name).await.expect("the API server answers");
     let data = secret.and_then(|secret| secret.data).unwrap_or_default();

@@ -172,7 +172,12 @@ impl Place {
 
     /// The same with variables in its environment.
     pub fn operator_in(&self, variables: &[(&str, &str)]) -> Operator {
-        start_operator(self.api, &self.namespace, &self.nats_url, None, &self.scratch, &[], variables)
+        self.operator_told(&[], variables)
+    }
+
+    /// The same with both.
+    pub fn operator_told(&self, settings: &[&str], variables: &[(&str, &str)]) -> Operator {
+        start_operator(self.api, &self.namespace, &self.nats_url, None, &self.scratch, settings, variables)
     }
 
     /// Starts the operator of this namespace with these rights and no others.

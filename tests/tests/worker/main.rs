@@ -10,6 +10,7 @@ mod command;
 mod dead_letters;
 mod holds;
 mod identity;
+mod inside;
 mod intake;
 mod jwt;
 mod kills;

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     account::Account,
+    fault,
     io::wish::WISHED,
     provider::{Failure, Outcome},
 };
@@ -72,6 +73,7 @@ impl Deliverer {
             Some(credentials) => credentials.apply(&mut request).await.map_err(without_credentials)?,
             None => Proof::default(),
         };
+        fault::proved(&request);
         Ok((self.door.send(request, deadline).await, proof))
     }
 }

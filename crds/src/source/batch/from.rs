@@ -123,7 +123,7 @@ pub struct GcsKeys {
 #[serde(rename_all = "camelCase")]
 pub struct BatchFile {
     /// Name of the PersistentVolumeClaim, in the namespace of this object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub claim_name: String,
     /// The path inside it, such as `exports/accounts.csv`.
     #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[^/\s][^\x00]*$"))]
