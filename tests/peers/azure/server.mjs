@@ -59,7 +59,7 @@ const provider = new Provider(issuer, {
   },
 });
 
-const state = { tokens: [], reads: [], deliveries: [], secrets: {}, failing: null, tokenFailing: null, revokedBefore: 0, expected: null, allowed: false, secrets: [] };
+const state = { tokens: [], reads: [], deliveries: [], secrets: {}, failing: null, tokenFailing: null, revokedBefore: 0, expected: null, allowed: false, told: [] };
 
 // What nobody but the two ends of a token request may ever see.
 const secretsOf = (told) => ['client_secret', 'client_assertion', 'access_token']
@@ -115,7 +115,7 @@ async function token(ctx, next) {
   }
   entry.status = ctx.status;
   entry.error = ctx.body?.error ?? null;
-  state.secrets.push(...told, ...secretsOf(ctx.body));
+  state.told.push(...told, ...secretsOf(ctx.body));
 }
 
 const signed = (owner, audience) => new SignJWT({ client_id: owner })
@@ -188,7 +188,7 @@ async function control(ctx) {
     case '/control/state':
       return respond(ctx, 200, { tokens: state.tokens, reads: state.reads, deliveries: state.deliveries });
     case '/control/secrets':
-      return respond(ctx, 200, state.secrets);
+      return respond(ctx, 200, state.told);
     case '/control/put': {
       const secret = (state.secrets[given.name] ??= { versions: [] });
       secret.versions.push({ version: randomUUID().replaceAll('-', ''), value: given.value, enabled: true });

@@ -176,6 +176,7 @@ fn every_benchmark_has_a_figure_or_says_why_not() {
         ("F4", &["all well", "one hangs"]),
         ("I1", &["calm", "abused"]),
         ("R1", &["direct", "ropeway"]),
+        ("V1", &["http", "braze", "segment", "hubspot", "salesforce", "ga4", "mixpanel", "amplitude"]),
     ] {
         for variant in variants {
             let mut of = figures.iter().filter(|it| it["workload"] == workload && it["variant"] == *variant);
