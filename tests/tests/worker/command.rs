@@ -266,7 +266,7 @@ fn a_local_run_of_a_batch_source_reads_its_file_at_the_start() {
     let tools = programs::find("nats-server").expect("nats-server is there");
     let path = format!("{}:{}", tools.parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default());
     let launch = Launch::at(program("ropeway-under-test").expect("built")).arguments(arguments).variable("PATH", path);
-    let _dev = Process::start("ropeway dev", launch, &log).expect("it starts");
+    let mut dev = Process::start("ropeway dev", launch, &log).expect("it starts");
     let status = || -> Value {
         let shown = ropeway(&["status", "--dev", &data, "--output", "json"]);
         let statuses: Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
@@ -284,4 +284,7 @@ fn a_local_run_of_a_batch_source_reads_its_file_at_the_start() {
     assert_eq!(settled["delivery"]["filtered"], 1);
     let letters = text(&ropeway(&["dlq", "ls", "accounts-to-crm", "--data", &data]));
     assert!(letters.contains("_source") && letters.contains("line 66"), "{letters}");
+    // Told to stop, it takes its nats-server with it.
+    dev.signal(Signal::TERM);
+    eventually("the end of the local run", || dev.check().is_err().then_some(()));
 }

@@ -137,7 +137,7 @@ async fn the_shipments_of_the_example_reach_the_shop_under_a_local_run() {
         .argument(example.join("demo/sink.yaml"))
         .arguments(["--listen", "127.0.0.1:0", "--data", &data])
         .variable("PATH", path);
-    let _dev = Process::start("ropeway dev", launch, &log).expect("it starts");
+    let mut dev = Process::start("ropeway dev", launch, &log).expect("it starts");
     let seen = until("every shipment with a parcel is delivered", PATIENCE, async || {
         let shown = ropeway(&["status", "--dev", &data, "--output", "json"]);
         let status: Value = serde_json::from_slice(&shown.stdout).map_err(|_| text(&shown))?;
@@ -157,4 +157,6 @@ async fn the_shipments_of_the_example_reach_the_shop_under_a_local_run() {
     let mut told = std::fs::read_to_string(&log).expect("a log");
     told.truncate(20_000);
     assert!(told.contains("shipments-to-shop: polls http://127.0.0.1:"), "{told}");
+    // Told to stop, it takes its nats-server with it.
+    dev.stop(PATIENCE).await;
 }
