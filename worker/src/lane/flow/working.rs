@@ -47,13 +47,16 @@ impl Flow<'_> {
             Worked::Sent(sent) => {
                 let now = Timestamp::now();
                 // What was taken is known first: a dead letter is judged by what else came back, whatever their order.
-                let mut others = Vec::new();
+                let (mut taken, mut others) = (0, Vec::new());
                 for (task, settlement) in self.lane.settlements(sent, now) {
-                    match settlement {
-                        Settlement::Done(_) => self.settle(task, settlement, now),
-                        _ => others.push((task, settlement)),
+                    if let Settlement::Done(why) = settlement {
+                        taken += 1;
+                        self.endings.push(task, why);
+                    } else {
+                        others.push((task, settlement));
                     }
                 }
+                self.lane.guard().note_good(taken, &self.lane.hold_policy, now);
                 others.into_iter().for_each(|(task, settlement)| self.settle(task, settlement, now));
             }
             Worked::Settled => {}
