@@ -2,13 +2,26 @@
 
 use std::{
     io,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     ops::Range,
     process,
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use axum::Router;
+
 use crate::{Error, error::file};
+
+/// Serves these routes on a port of the loopback interface until the test ends.
+///
+/// # Panics
+/// When there is no port.
+pub async fn serve(router: Router) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
 
 /// A TCP port of the loopback interface that is free, given to nobody else in this process.
 ///

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use ropeway_cli::sink::{Script, Sink};
 use ropeway_crds::{Destination, Integration};
 use ropeway_tests::{
+    port::serve,
     scene::{http_client, post, webhook_to},
     wait::until,
 };
@@ -27,10 +28,7 @@ async fn hubspot() -> (Sink, String) {
     let script = json!({ "destinations": { "hubspot": { "vendor": "HubSpot", "id": "/properties/email" } } });
     let script: Script = serde_json::from_value(script).expect("a script");
     let sink = Sink::new(script, 0, false);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let router = sink.router();
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let address = serve(sink.router()).await;
     (sink, format!("http://{address}/hubspot"))
 }
 
@@ -45,9 +43,7 @@ async fn contacts(good: &Arc<Mutex<(&'static str, &'static str)>>) -> String {
             false => (StatusCode::UNAUTHORIZED, String::new()),
         }
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/contacts", get(answer))).await });
+    let address = serve(Router::new().route("/contacts", get(answer))).await;
     format!("http://{address}/contacts")
 }
 

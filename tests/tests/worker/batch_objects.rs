@@ -14,11 +14,11 @@ use axum::{
     response::Response,
 };
 use ropeway_tests::{
+    port::serve,
     scene::{PATIENCE, Scene, http_client},
     wait::until,
 };
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use crate::batch::{last_run, lines};
 
@@ -29,10 +29,7 @@ async fn storage() -> String {
     if let Ok(endpoint) = std::env::var("ROPEWAY_S3_ENDPOINT") {
         return endpoint;
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let router = Router::new().fallback(answer).with_state(Objects::default());
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let address = serve(Router::new().fallback(answer).with_state(Objects::default())).await;
     format!("http://{address}")
 }
 

@@ -6,6 +6,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ropeway_crds::{names::proof_key, proof::ProofRecord};
 use ropeway_tests::{
     azure::{APP_SECRET, Azure},
+    port::serve,
     receiver::{Receiver, Reply},
     scene::{PATIENCE, Scene, http_client, webhook_to},
     wait::until,
@@ -170,10 +171,8 @@ async fn no_file_and_no_storage_is_read_inside() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_keys_of_senders_are_fetched_inside_or_by_a_redirect_to_it() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let redirecting = format!("http://{}/keys", listener.local_addr().expect("an address"));
     let router = Router::new().route("/keys", any(|| async { Redirect::temporary("http://169.254.169.254/keys") }));
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let redirecting = format!("http://{}/keys", serve(router).await);
     let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let token =
         format!("{}.{}.{}", part(json!({ "alg": "RS256", "kid": "one" })), part(json!({ "sub": "s" })), "c2lnbmVk");

@@ -16,7 +16,7 @@ use ropeway_crds::provider::Provider;
 use ropeway_mapping::{
     Context, Data, EventAttributes, Input, IntegrationName, Limits, Purpose, compile, run_transform,
 };
-use ropeway_tests::programs::repository;
+use ropeway_tests::{port::serve, programs::repository};
 use ropeway_worker::{
     map::Record,
     provider::{self, Item, Known, Vendor},
@@ -45,10 +45,7 @@ async fn sink(refused: &str) -> (Sink, SocketAddr) {
         .collect();
     let script: Script = serde_json::from_value(json!({ "destinations": destinations })).expect("a script");
     let sink = Sink::new(script, 0, false);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let router = sink.router();
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let address = serve(sink.router()).await;
     (sink, address)
 }
 

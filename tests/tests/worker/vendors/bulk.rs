@@ -18,6 +18,7 @@ use ropeway_cli::sink::{Script, Sink};
 use ropeway_crds::integration::State;
 use ropeway_tests::{
     oidc::{BASIC_CLIENT, CLIENT_SECRET, OidcProvider},
+    port::serve,
     scene::{PATIENCE, Scene, webhook_to},
     wait::until,
 };
@@ -49,9 +50,7 @@ impl Org {
         let router = sink
             .router()
             .layer(from_fn(move |request, next| listen(Arc::clone(&known), Arc::clone(&says), request, next)));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let address = serve(router).await;
         Self { sink, address, asked }
     }
 

@@ -6,6 +6,7 @@ use axum::{Json, Router, extract::State, http::request::Parts};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use ropeway_tests::{
+    port::serve,
     scene::{PATIENCE, Scene, http_client, webhook_to},
     wait::until,
 };
@@ -30,10 +31,8 @@ async fn what_its_sdk_sends_is_what_we_send() {
         seen.lock().expect("no panic").push((format!("{} {}", parts.method, parts.uri), proof, body));
         Json(json!({ "success": true }))
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}/segment", listener.local_addr().expect("an address"));
-    let router = Router::new().fallback(note).with_state(Arc::clone(&seen));
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let address = serve(Router::new().fallback(note).with_state(Arc::clone(&seen))).await;
+    let url = format!("http://{address}/segment");
     assert_eq!(sdk(&url).await, json!([]));
     let segment = vendor(json!({ "segment": { "url": url } }));
     let requests = std::mem::take(&mut *seen.lock().expect("no panic"));
