@@ -53,9 +53,10 @@ pub fn resolve_manifests(
 ) -> Result<Resolved, Vec<Finding>> {
     let found = |name: &String| manifests.destinations.get(name).cloned().map(account);
     let direct = crate::integration::observe::References::of(&integration.spec);
-    let named: BTreeMap<_, _> = direct.destinations.into_iter().map(|name| (name.clone(), found(&name))).collect();
-    let holders = named.values().flatten().filter_map(Account::token_holder).map(|name| (name.clone(), found(&name)));
-    let destinations: BTreeMap<_, _> = holders.collect::<Vec<_>>().into_iter().chain(named).collect();
+    let mut destinations: BTreeMap<_, _> =
+        direct.destinations.into_iter().map(|name| (name.clone(), found(&name))).collect();
+    let holders: Vec<String> = destinations.values().flatten().filter_map(Account::token_holder).collect();
+    destinations.extend(holders.into_iter().map(|name| (name.clone(), found(&name))));
     let keys = destinations.values().flatten().flat_map(|account| account.spec.secret_keys()).map(|key| key.name);
     let secrets: BTreeSet<String> = direct.secrets.into_iter().chain(keys).collect();
     let settings = destinations.values().flatten().flat_map(|account| destination_settings(&account.spec));

@@ -84,7 +84,7 @@ impl Account {
 
     /// The other Destination whose access token it uses.
     pub fn token_holder(&self) -> Option<String> {
-        self.spec.auth.as_ref()?.destination_ref.as_ref().map(|other| other.name.clone())
+        self.spec.auth.as_ref()?.token_holder(None).map(str::to_owned)
     }
 }
 
@@ -141,7 +141,7 @@ pub fn source_token(spec: &IntegrationSpec) -> Option<(&'static str, String)> {
     let http = spec.source.batch.as_ref().and_then(|batch| batch.from.http.as_ref());
     let file = http.and_then(|http| Some(("spec.source.batch.from.http.auth", http.auth.as_ref()?)));
     let (field, auth) = poll.or(file)?;
-    Some((field, auth.destination_ref.as_ref()?.name.clone()))
+    Some((field, auth.token_holder(None)?.to_owned()))
 }
 
 /// The Secret keys that the source needs, each with the field that names it.

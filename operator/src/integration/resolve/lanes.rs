@@ -29,38 +29,30 @@ pub(super) fn configs(
             findings.push(Finding::fails(ConditionType::DestinationsResolved, Reason::DestinationNotFound, message));
             continue;
         };
-        let lane = config(destination, account, programs, findings);
-        let token_of = tokens::of_lane(observed, &destination.r#ref, account, findings);
-        let mut lane = LaneConfig { token_of, ..lane };
-        if observed.integration.spec.ordering.is_some() {
-            keep_order(&mut lane, account);
-        }
-        lanes.push(lane);
+        lanes.push(config(observed, destination, account, programs, findings));
     }
     lanes
 }
 
-/// An ordered lane is told nothing by which its events could overtake each other, and has portions to match.
-fn keep_order(lane: &mut LaneConfig, Account { uid: _, spec }: &Account) {
-    lane.provider = spec.provider.clone().keeping_order();
-    let batching = spec.batching.clone().unwrap_or_default();
-    lane.batch =
-        lane.provider.capacity().map_or(BatchPolicy::ONE, |capacity| BatchPolicy::resolve(&batching, capacity));
-}
-
 /// What a lane's workers are told: the Integration's wishes over the Destination's.
 fn config(
+    observed: &Observed,
     destination: &IntegrationDestination,
     account: &Account,
     programs: &expressions::Programs,
     findings: &mut Vec<Finding>,
 ) -> LaneConfig {
-    let Account { uid, spec, .. } = account;
+    let Account { uid, spec } = account;
     let name = &destination.name;
     let delivery = DeliveryPolicy::resolve(destination.delivery.as_ref(), spec.delivery.as_ref());
     values::check_policy(name, &delivery, findings);
     values::check_account(&destination.r#ref, spec, findings);
-    let capacity = spec.provider.capacity();
+    // An ordered lane is told nothing by which its events could overtake each other, and has portions to match.
+    let provider = match observed.integration.spec.ordering {
+        Some(_) => spec.provider.clone().keeping_order(),
+        None => spec.provider.clone(),
+    };
+    let capacity = provider.capacity();
     let batching = spec.batching.clone().unwrap_or_default();
     let batch = capacity.map_or(BatchPolicy::ONE, |capacity| BatchPolicy::resolve(&batching, capacity));
     let header = spec.idempotency.as_ref().map_or("Idempotency-Key", |given| given.header.as_str());
@@ -70,8 +62,8 @@ fn config(
         filter: destination.filter.clone(),
         transform: programs.transforms.get(name).cloned(),
         account: ShortUid::of(uid),
-        provider: spec.provider.clone(),
-        token_of: None,
+        provider,
+        token_of: tokens::of_lane(observed, &destination.r#ref, account, findings),
         auth: spec.auth.clone(),
         tls: spec.tls.clone(),
         key_vault_identity: spec.key_vault_identity.clone(),

@@ -27,12 +27,8 @@ pub(super) fn of_lane(
     account: &Account,
     findings: &mut Vec<Finding>,
 ) -> Option<TokenOf> {
-    let auth = account.spec.auth.as_ref()?;
-    if auth.destination_ref.is_none() {
-        let account = ShortUid::of(&account.uid);
-        return auth.is_brokered().then(|| TokenOf { destination: own.to_owned(), account });
-    }
-    of(observed, &format!("Destination {own}: spec.auth"), auth.token_holder(None)?, findings)
+    let holder = account.spec.auth.as_ref()?.token_holder(Some(own))?;
+    of(observed, &format!("Destination {own}: spec.auth"), holder, findings)
 }
 
 /// Whose token the source is asked with; what is wrong with it is a finding.
