@@ -37,7 +37,8 @@ use ropeway_mapping::{EventAttributes, Program};
 
 use crate::{
     account::{Account, Permit, breaker::Sign},
-    io::{jetstream::Broker, wish::Wisher},
+    authenticate::Authenticator,
+    io::jetstream::Broker,
     lane::Trial,
     map::Record,
     provider::{self, Failure, Fate, Invalid, Item, Known, Outcome, Vendor, http::Frame},
@@ -51,9 +52,7 @@ pub struct Deliverer {
     config: Arc<LaneConfig>,
     outcomes: Vec<Program>,
     secrets: Secrets,
-    credentials: Option<Credentials>,
-    /// By which another access token is asked for, where the operator keeps it.
-    wisher: Option<Wisher>,
+    authenticator: Option<Authenticator>,
     /// The vendor, where the provider is one.
     vendor: Option<Box<dyn Vendor>>,
     /// The keys of ConfigMaps that values come from.
@@ -134,28 +133,13 @@ impl Deliverer {
             None => door,
         };
         let token_of = config.token_of.as_ref();
-        let holder = token_of.map(|it| it.destination.as_str());
-        let credentials = config.auth.as_ref().map(|auth| keyring.credentials_of(auth, holder));
-        let wisher = token_of.map(|it| Wisher::new(broker.clone(), &it.account));
+        let authenticator = config.auth.as_ref().map(|auth| Authenticator::new(auth, token_of, keyring, &broker));
         let secrets = keyring.secrets.clone();
         let settings =
             account_settings(&config.provider, config.auth.as_ref()).into_iter().map(|(_, key)| key).collect();
         let vaulted = account_vault_secrets(&config.provider, None).into_iter().map(|(_, secret)| secret).collect();
         let frame = OnceLock::new();
-        Self {
-            config,
-            outcomes,
-            secrets,
-            credentials,
-            wisher,
-            vendor,
-            settings,
-            vaulted,
-            door,
-            broker,
-            shadow_of,
-            frame,
-        }
+        Self { config, outcomes, secrets, authenticator, vendor, settings, vaulted, door, broker, shadow_of, frame }
     }
 
     /// A record in the shape in which it is sent.
@@ -170,7 +154,7 @@ impl Deliverer {
 
     /// What it proves itself with.
     pub fn credentials(&self) -> Option<&Credentials> {
-        self.credentials.as_ref()
+        self.authenticator.as_ref().map(Authenticator::credentials)
     }
 
     /// The first key of a Secret or a ConfigMap that is missing or unusable, if any.

@@ -8,4 +8,3 @@ pub mod publish;
 pub mod seen;
 pub mod shadow;
 mod together;
-pub mod wish;

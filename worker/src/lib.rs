@@ -11,6 +11,7 @@
 pub mod account;
 pub mod admin;
 pub mod args;
+pub mod authenticate;
 pub mod batch;
 pub mod cloud_event;
 pub mod config;

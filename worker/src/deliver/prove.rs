@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ropeway_auth::{
-    credentials::{CredentialError, Proof, Renewal},
+    credentials::{CredentialError, Proof},
     http::{Request, Response, SendFailure},
     token::TokenError,
 };
@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     account::Account,
+    authenticate::{Refused, WISHED},
     fault,
-    io::wish::WISHED,
     provider::{Failure, Outcome},
 };
 
@@ -32,44 +32,37 @@ impl Deliverer {
         request: Request,
         deadline: Duration,
     ) -> Result<Answer, Outcome> {
-        let Some(credentials) = self.credentials.as_ref().filter(|_| self.shadow_of.is_none()) else {
+        let Some(authenticator) = self.authenticator.as_ref().filter(|_| self.shadow_of.is_none()) else {
             return Ok(self.door.send(request, deadline).await);
         };
+        let credentials = authenticator.credentials();
         let again = credentials.can_renew().then(|| request.clone());
         let (answer, proof) = self.send_once(request, deadline).await?;
-        let refused = matches!(&answer, Ok(response) if response.status == 401);
-        let renewal = if refused { credentials.refused(&proof) } else { Renewal::None };
         // Whoever judges the record has taken the token.
         let judged = |code: u16| matches!(code, 200..=299 | 400 | 404 | 409 | 410 | 412 | 413 | 415 | 422);
         if answer.as_ref().is_ok_and(|response| judged(response.status.as_u16())) {
             credentials.accepted(&proof);
         }
-        let renewed = match renewal {
-            Renewal::Own => true,
-            Renewal::Vault => credentials.renew().await,
-            Renewal::None | Renewal::Broker(_) => false,
-        };
-        match (renewal, again) {
-            (Renewal::Own | Renewal::Vault, Some(again)) if renewed => {
+        if !answer.as_ref().is_ok_and(|response| response.status == 401) {
+            return Ok(answer);
+        }
+        match (authenticator.refused(&proof).await, again) {
+            (Refused::Renewed, Some(again)) => {
                 account.pace().again().await;
                 Ok(self.send_once(again, deadline).await?.0)
             }
-            (Renewal::Broker(refused), _) => Err(self.ask_operator(refused).await),
-            _ => Ok(answer),
+            // Until there is another token the event waits.
+            (Refused::Wished, _) => {
+                let failure = Failure { code: Some(401), message: WISHED.into() };
+                Err(Outcome::Hold { cause: Cause::Token, failure })
+            }
+            (Refused::Finally | Refused::Renewed, _) => Ok(answer),
         }
-    }
-
-    /// Asks the operator for another token. Until it is there the event waits.
-    async fn ask_operator(&self, refused: String) -> Outcome {
-        if let Some(wisher) = &self.wisher {
-            wisher.wish(refused).await;
-        }
-        Outcome::Hold { cause: Cause::Token, failure: Failure { code: Some(401), message: WISHED.into() } }
     }
 
     /// The time that getting credentials takes is not the destination's.
     async fn send_once(&self, mut request: Request, deadline: Duration) -> Result<(Answer, Proof), Outcome> {
-        let proof = match &self.credentials {
+        let proof = match self.credentials() {
             Some(credentials) => credentials.apply(&mut request).await.map_err(without_credentials)?,
             None => Proof::default(),
         };

@@ -118,6 +118,7 @@ impl Deliverer {
         };
         (Answered { outcome, each, sign }, response)
     }
+
     /// Takes to heart what an answer shows of the destination. Answers whether that opened the circuit.
     pub(super) async fn heed(&self, account: &Arc<Account>, sign: &Sign, hint: &Hint, manner: Manner<'_>) -> bool {
         if account.pace().honors_headers() {

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use ropeway_auth::keyring::Keyring;
 use ropeway_crds::{
+    auth::Auth,
     batch_run::BatchRun,
     names::{ShortUid, hash},
     source::BatchSource,
@@ -20,9 +21,9 @@ use ropeway_crds::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::from::{From, ReadError, Token};
+use self::from::{From, ReadError};
 use super::store::Store;
-use crate::io::wish::Wisher;
+use crate::authenticate::Authenticator;
 
 pub mod from;
 mod ledger;
@@ -91,15 +92,12 @@ impl Job {
         keyring: &Keyring,
         folder: PathBuf,
     ) -> Result<Self, ReadError> {
-        let token = Token {
-            holder: token_of.map(|it| it.destination.clone()),
-            wisher: token_of.map(|it| Wisher::new(store.broker.clone(), &it.account)),
-        };
+        let prove = |auth: &Auth| Authenticator::new(auth, token_of, keyring, &store.broker);
         Ok(Self {
             uid: store.uid.clone(),
             spec: spec.clone(),
             holder: format!("{worker}/{}", ulid::Ulid::generate()),
-            from: From::new(&spec.from, token, keyring, folder)?,
+            from: From::new(&spec.from, keyring, prove, folder)?,
             store,
         })
     }

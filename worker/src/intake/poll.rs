@@ -22,14 +22,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use ropeway_auth::{credentials::Credentials, http::HttpDoor, secret::Secrets};
+use ropeway_auth::{http::HttpDoor, secret::Secrets};
 use ropeway_crds::{azure::VaultSecret, integration::State, poll::PollRecord, report::Problem};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::{lease::Interrupted, plan::Plan, run::Step};
 use super::{store::Store, tell};
-use crate::{io::wish::Wisher, metrics::PollCounts, term::Sight};
+use crate::{authenticate::Authenticator, metrics::PollCounts, term::Sight};
 
 /// How often is looked after what other workers and persons have written.
 const LOOK: Duration = Duration::from_secs(1);
@@ -48,9 +48,7 @@ pub struct Poller {
     /// What of its headers is in Key Vault.
     pub vaulted: Vec<VaultSecret>,
     /// How it proves who we are.
-    pub credentials: Option<Credentials>,
-    /// By which another access token is asked for, where the operator keeps it.
-    pub wisher: Option<Wisher>,
+    pub authenticator: Option<Authenticator>,
     /// The wished state.
     pub state: watch::Receiver<Option<State>>,
     /// What keeps it from receiving.

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::{Shared, Worker};
 use crate::{
+    authenticate::Authenticator,
     config::Prepared,
     intake::{
         address::{Address, Transport},
@@ -27,7 +28,7 @@ use crate::{
         verify::{Verifier, jwt::Issuer},
         webhook::Webhook,
     },
-    io::{jetstream::Broker, wish::Wisher},
+    io::jetstream::Broker,
 };
 
 /// The programs of a source.
@@ -165,9 +166,8 @@ fn poller(
     problem: watch::Sender<Option<Problem>>,
 ) -> Poller {
     let door = shared.keyring.door(plan.poll.tls.clone());
-    let holder = token_of.map(|it| it.destination.as_str());
-    let credentials = plan.poll.auth.as_ref().map(|auth| shared.keyring.credentials_of(auth, holder));
-    let wisher = token_of.map(|it| Wisher::new(store.broker.clone(), &it.account));
+    let authenticator =
+        plan.poll.auth.as_ref().map(|auth| Authenticator::new(auth, token_of, shared.keyring, &store.broker));
     let vaulted = vault_secrets(&plan.poll.request, "request").into_iter().map(|(_, secret)| secret).collect();
     Poller {
         // One byte more than is taken shows that there is more.
@@ -176,8 +176,7 @@ fn poller(
         plan,
         secrets: shared.keyring.secrets.clone(),
         vaulted,
-        credentials,
-        wisher,
+        authenticator,
         state,
         problem,
         counts: Arc::default(),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use ropeway_auth::{credentials::CredentialError, http::SendFailure, keyring::Keyring};
-use ropeway_crds::source::BatchFrom;
+use ropeway_crds::{auth::Auth, source::BatchFrom};
 
-use crate::io::wish::Wisher;
+use crate::authenticate::Authenticator;
 
 mod file;
 mod http;
@@ -81,15 +81,6 @@ pub struct From {
     place: Place,
 }
 
-/// The access token that a place is asked with, where the operator keeps it.
-#[derive(Debug, Default)]
-pub struct Token {
-    /// The Destination that it is kept for.
-    pub holder: Option<String>,
-    /// By which another one is asked for.
-    pub wisher: Option<Wisher>,
-}
-
 #[derive(Debug)]
 enum Place {
     Http(Box<http::Http>),
@@ -98,15 +89,20 @@ enum Place {
 }
 
 impl From {
-    /// The place that a spec names. `folder` is where the claim is mounted.
+    /// The place that a spec names. `prove` makes of its credentials what proves us, `folder` is where the claim is mounted.
     ///
     /// # Errors
     /// If the spec can't be used.
-    pub fn new(from: &BatchFrom, token: Token, keyring: &Keyring, folder: PathBuf) -> Result<Self, ReadError> {
+    pub fn new(
+        from: &BatchFrom,
+        keyring: &Keyring,
+        prove: impl FnOnce(&Auth) -> Authenticator,
+        folder: PathBuf,
+    ) -> Result<Self, ReadError> {
         let BatchFrom { http, object_store, file } = from;
         let shown = from.shown();
         let place = match (http, object_store, file) {
-            (Some(http), None, None) => Place::Http(Box::new(http::Http::new(http, shown, token, keyring)?)),
+            (Some(http), None, None) => Place::Http(Box::new(http::Http::new(http, shown, keyring, prove)?)),
             (None, Some(store), None) => Place::Objects(Box::new(objects::Objects::new(store, keyring)?)),
             (None, None, Some(file)) => Place::File(file::File::new(file, folder)?),
             _ => return Err(ReadError::Refused("spec.source.batch.from: give exactly one".into())),

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use ropeway_auth::{
-    credentials::{CredentialError, Proof, Renewal},
+    credentials::{CredentialError, Proof},
     http::{Request, Response, SendFailure},
     secret::SecretError,
     token::TokenError,
@@ -20,7 +20,7 @@ use super::{
     run::problem,
     work::Attempt,
 };
-use crate::io::wish::WISHED;
+use crate::authenticate::{Refused, WISHED};
 
 /// What came back for a page.
 pub(super) struct Asked {
@@ -64,28 +64,28 @@ impl Poller {
     /// Asks with our credentials, and once more with new ones if the server refuses what they gave.
     async fn ask(&self, request: Request) -> Result<Result<Response, SendFailure>, Attempt> {
         let (answer, proof) = self.ask_once(request.clone()).await?;
-        let refused = answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED);
-        let Some(credentials) = &self.credentials else { return Ok(answer) };
-        if answer.as_ref().is_ok_and(|answer| answer.status.is_success()) {
-            credentials.accepted(&proof);
-        }
-        let renewal = if refused { credentials.refused(&proof) } else { Renewal::None };
-        let again = match (renewal, &self.wisher) {
-            (Renewal::Own, _) => true,
-            (Renewal::Vault, _) => credentials.renew().await,
-            (Renewal::Broker(token), Some(wisher)) => {
-                wisher.wish(token).await;
-                let why = problem("PollRefused", &format!("spec.source.poll.auth: {WISHED}"));
-                return Err(Attempt::Trouble { wish: None, why });
-            }
-            (Renewal::None | Renewal::Broker(_), _) => false,
+        let (Some(authenticator), Ok(Response { status, .. })) = (&self.authenticator, &answer) else {
+            return Ok(answer);
         };
-        if again { Ok(self.ask_once(request).await?.0) } else { Ok(answer) }
+        if status.is_success() {
+            authenticator.credentials().accepted(&proof);
+        }
+        if *status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        match authenticator.refused(&proof).await {
+            Refused::Finally => Ok(answer),
+            Refused::Renewed => Ok(self.ask_once(request).await?.0),
+            Refused::Wished => {
+                let why = problem("PollRefused", &format!("spec.source.poll.auth: {WISHED}"));
+                Err(Attempt::Trouble { wish: None, why })
+            }
+        }
     }
 
     async fn ask_once(&self, mut request: Request) -> Result<(Result<Response, SendFailure>, Proof), Attempt> {
-        let proof = match &self.credentials {
-            Some(credentials) => credentials.apply(&mut request).await.map_err(unproved)?,
+        let proof = match &self.authenticator {
+            Some(authenticator) => authenticator.credentials().apply(&mut request).await.map_err(unproved)?,
             None => Proof::default(),
         };
         Ok((self.door.send(request, self.plan.timeout).await, proof))

@@ -6,15 +6,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use ropeway_auth::{
-    credentials::{Credentials, Proof, Renewal},
+    credentials::Proof,
     http::{self as door, HttpDoor, Request},
     keyring::Keyring,
     secret::Secrets,
 };
-use ropeway_crds::{azure::VaultSecret, reference::vault_secrets, source::BatchHttp};
+use ropeway_crds::{auth::Auth, azure::VaultSecret, reference::vault_secrets, source::BatchHttp};
 
-use super::{Ask, Found, Incoming, Opened, ReadError, Token, Unchanged, unusable};
-use crate::io::wish::{WISHED, Wisher};
+use super::{Ask, Found, Incoming, Opened, ReadError, Unchanged, unusable};
+use crate::authenticate::{Authenticator, Refused, WISHED};
 
 /// The longest silence that is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,22 +27,23 @@ pub(super) struct Http {
     secrets: Secrets,
     /// What of its headers is in Key Vault.
     vaulted: Vec<VaultSecret>,
-    credentials: Option<Credentials>,
-    /// By which another access token is asked for, where the operator keeps it.
-    wisher: Option<Wisher>,
+    authenticator: Option<Authenticator>,
     door: HttpDoor,
 }
 
 impl Http {
-    pub(super) fn new(spec: &BatchHttp, shown: String, token: Token, keyring: &Keyring) -> Result<Self, ReadError> {
+    pub(super) fn new(
+        spec: &BatchHttp,
+        shown: String,
+        keyring: &Keyring,
+        prove: impl FnOnce(&Auth) -> Authenticator,
+    ) -> Result<Self, ReadError> {
         let uri =
             spec.url.parse().map_err(|_| ReadError::Refused("spec.source.batch.from.http.url is no URL".into()))?;
         let door = keyring.door(spec.tls.clone());
-        let holder = token.holder.as_deref();
-        let credentials = spec.auth.as_ref().map(|auth| keyring.credentials_of(auth, holder));
+        let authenticator = spec.auth.as_ref().map(prove);
         let vaulted = vault_secrets(&spec.headers, "headers").into_iter().map(|(_, secret)| secret).collect();
-        let (secrets, wisher) = (keyring.secrets.clone(), token.wisher);
-        Ok(Self { spec: spec.clone(), uri, shown, secrets, vaulted, credentials, wisher, door })
+        Ok(Self { spec: spec.clone(), uri, shown, secrets: keyring.secrets.clone(), vaulted, authenticator, door })
     }
 
     pub(super) fn found(&self) -> Found {
@@ -56,8 +57,8 @@ impl Http {
             let (request, _) = self.request(ask).await?;
             answer = self.door.open(request, PATIENCE).await?;
         }
-        if let Some(credentials) = self.credentials.as_ref().filter(|_| answer.status.is_success()) {
-            credentials.accepted(&proof);
+        if let Some(authenticator) = self.authenticator.as_ref().filter(|_| answer.status.is_success()) {
+            authenticator.credentials().accepted(&proof);
         }
         let version = version(&answer.headers);
         let at = match answer.status {
@@ -82,19 +83,16 @@ impl Http {
 
     /// Whether a request that was refused can be proved anew.
     async fn renews(&self, proof: &Proof) -> Result<bool, ReadError> {
-        let renewed = match &self.credentials {
-            None => false,
-            Some(credentials) => match (credentials.refused(proof), &self.wisher) {
-                (Renewal::Own, _) => true,
-                (Renewal::Vault, _) => credentials.renew().await,
-                (Renewal::Broker(token), Some(wisher)) => {
-                    wisher.wish(token).await;
+        if let Some(authenticator) = &self.authenticator {
+            match authenticator.refused(proof).await {
+                Refused::Finally => {}
+                Refused::Renewed => return Ok(true),
+                Refused::Wished => {
                     return Err(ReadError::Later(format!("spec.source.batch.from.http.auth: {WISHED}")));
                 }
-                (Renewal::None | Renewal::Broker(_), _) => false,
-            },
-        };
-        Ok(renewed || (!self.vaulted.is_empty() && self.secrets.renew(&self.vaulted).await))
+            }
+        }
+        Ok(!self.vaulted.is_empty() && self.secrets.renew(&self.vaulted).await)
     }
 
     async fn anew(&self) -> Result<Opened, ReadError> {
@@ -128,8 +126,8 @@ impl Http {
             }
         }
         let mut request = Request { method: Method::GET, uri: self.uri.clone(), headers, body: Bytes::new() };
-        let proof = match &self.credentials {
-            Some(credentials) => credentials.apply(&mut request).await.map_err(unusable)?,
+        let proof = match &self.authenticator {
+            Some(authenticator) => authenticator.credentials().apply(&mut request).await.map_err(unusable)?,
             None => Proof::default(),
         };
         Ok((request, proof))
